@@ -1,0 +1,38 @@
+"""Deterministic ids: a prefix and 24 hex digits of SHA-256 over the fields joined by U+001F.
+
+A rebuild of everything from the input log yields the same ids. Source: contract of the system, "Life of a cashback".
+Fields never contain U+001F: transactions with control characters are rejected.
+"""
+
+from hashlib import sha256
+
+
+def transaction_id(livemode: bool, partner_id: str, member_id: str, external_id: str) -> str:
+    return "tx_" + _digits(f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}")
+
+
+def cashback_id(livemode: bool, partner_id: str, member_id: str, external_id: str, program_id: str, sequence: int) -> str:
+    return "cbtx_" + _digits(
+        f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}\x1f{program_id}\x1f{sequence}"
+    )
+
+
+def event_id(cashback_transaction_id: str, transition: str) -> str:
+    """`transition` is created, cleared or reverted."""
+    return "evt_" + _digits(f"{cashback_transaction_id}\x1f{transition}")
+
+
+def redemption_id(livemode: bool, partner_id: str, member_id: str, external_id: str, program_id: str) -> str:
+    return "lpr_" + _digits(f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}\x1f{program_id}")
+
+
+def reversal_case_id(cashback_transaction_id: str) -> str:
+    return "rvc_" + _digits(cashback_transaction_id)
+
+
+def _mode(livemode: bool) -> str:
+    return "live" if livemode else "test"
+
+
+def _digits(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:24]

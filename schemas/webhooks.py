@@ -1,0 +1,50 @@
+"""What publishers receive: the JSON bodies of cashback.created, .cleared and .reverted.
+
+The form is fixed field for field, in order; nothing is ever added to it.
+"""
+
+from typing import Any
+
+import msgspec
+
+from schemas.times import to_iso
+
+EVENT_TYPES = {
+    "CashbackCreated": "cashback.created",
+    "CashbackCleared": "cashback.cleared",
+    "CashbackReverted": "cashback.reverted",
+}
+
+_SOURCE_TYPES = {"loyalty_program_redemption": "loyalty-program-redemption"}
+_encode = msgspec.json.Encoder().encode
+
+
+def event_type(record: str) -> str:
+    """The webhook's type of an Avro record. Raises `KeyError` for another record."""
+    return EVENT_TYPES[record]
+
+
+def webhook_body(record: str, datum: dict[str, Any]) -> bytes:
+    """UTF-8 JSON of one event as publishers receive it."""
+    return _encode(webhook_object(record, datum))
+
+
+def webhook_object(record: str, datum: dict[str, Any]) -> dict[str, Any]:
+    """The body before encoding; `datum` is the Avro datum with times in microseconds."""
+    head = {
+        "event_id": datum["event_id"],
+        "timestamp": to_iso(datum["timestamp"]),
+        "type": EVENT_TYPES[record],
+        "cashback_transaction_id": datum["cashback_transaction_id"],
+    }
+    purchase = {"transaction_id": datum["transaction_id"], "transaction_ref": datum["transaction_ref"]}
+    if record != "CashbackCreated":
+        return head | purchase
+    reward = {"amount": datum["amount"], "currency": datum["currency"]}
+    return head | reward | purchase | {"source": _source(datum["source"])}
+
+
+def _source(source: dict[str, Any]) -> dict[str, Any]:
+    kind = source["type"]
+    fields = {name: value for name, value in source.items() if name != "type" and value is not None}
+    return {"type": _SOURCE_TYPES.get(kind, kind), **fields}
