@@ -72,13 +72,13 @@ def checked(datum: Mapping[str, Any]) -> Transaction:
         value = getattr(transaction, field)
         # isprintable is false for controls, and also for rare separators that only the full check may judge
         if not 1 <= len(value) <= LENGTH_MAX or not value.isprintable():
-            _check_id(field, value)
+            check_id(field, value)
     if ":" in transaction.partner_id:
         raise Rejected("partner_id", f"{transaction.partner_id!r} has a colon", "use a partner id without ':'")
     for field in _OPTIONAL_IDS:
         value = getattr(transaction, field)
         if value is not None and (not 1 <= len(value) <= LENGTH_MAX or not value.isprintable()):
-            _check_id(field, value)
+            check_id(field, value)
     amount = transaction.amount_minor
     if amount is None:
         if transaction.kind not in _AMOUNT_OPTIONAL:
@@ -139,7 +139,8 @@ def _check_types(datum: dict[str, Any]) -> None:
         raise Rejected("livemode", f"{datum['livemode']!r} is not a boolean", "send true or false")
 
 
-def _check_id(field: str, value: str) -> None:
+def check_id(field: str, value: str) -> None:
+    """Raises `Rejected` naming `field` when `value` is not 1–128 characters without controls."""
     if not value:
         raise Rejected(field, "empty", f"send 1 to {LENGTH_MAX} characters")
     if len(value) > LENGTH_MAX:
