@@ -1,0 +1,183 @@
+"""What partners said, one fact a line, each with its place in the log and the clock when it was read."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from schemas.money import AMOUNT_MAX, ISO_4217
+from schemas.times import EARLIEST, LATEST
+
+DAY = 86_400_000_000
+"""Microseconds of 24 hours."""
+
+OPENING_KINDS = frozenset({"AUTHORIZED", "SETTLED"})
+"""Kinds that make a purchase known."""
+
+TAKING_KINDS = frozenset({"REFUNDED", "VOIDED", "DECLINED"})
+"""Kinds that take back, and wait for their purchase when they come first."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_REQUIRED_IDS = ("partner_id", "external_id", "member_id", "merchant_id")
+_OPTIONAL_IDS = ("part_id", "store_id", "mcc", "employee_id", "receipt_id", "webhook_id")
+
+
+class BadLineError(ValueError):
+    """A line that says nothing the system accepts; the text names the field."""
+
+
+class Purchase(NamedTuple):
+    """The identity of a purchase."""
+
+    livemode: bool
+    partner_id: str
+    member_id: str
+    external_id: str
+
+
+class Fact(NamedTuple):
+    """One line, normalised (null = missing, defaults filled in): equal facts are the same content."""
+
+    livemode: bool
+    partner_id: str
+    member_id: str
+    external_id: str
+    kind: str
+    part_id: str | None
+    merchant_id: str
+    amount_minor: int | None
+    currency: str
+    occurred_at: int
+    channel: str
+    store_id: str | None
+    mcc: str | None
+    employee_id: str | None
+    receipt_id: str | None
+    webhook_id: str | None
+
+    @property
+    def purchase(self) -> Purchase:
+        """Which purchase it speaks of."""
+        return Purchase(*self[:4])
+
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """What tells it apart from the purchase's other facts."""
+        return self.kind, self.part_id
+
+
+_FIELDS = frozenset(Fact._fields)
+
+
+class Arrival(NamedTuple):
+    """A fact as it lies in the log; the clock (µs) already stands at this record."""
+
+    place: int
+    clock: int
+    fact: Fact
+
+
+def micros(value: object) -> int:
+    """Microseconds since 1970 of an ISO 8601 string with a zone, or of an int that already is that."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, str):
+        raise BadLineError(f"time {value!r} is neither text nor an integer")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise BadLineError(f"time {value!r} is not ISO 8601") from error
+    if moment.tzinfo is None:
+        raise BadLineError(f"time {value!r} has no zone")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def read_fact(line: Mapping[str, Any]) -> Fact:
+    """The fact in one JSON object of contract.md §2. Raises `BadLineError`."""
+    unknown = line.keys() - _FIELDS
+    if unknown:
+        raise BadLineError(f"unknown field {min(unknown)}")
+    for field in _REQUIRED_IDS:
+        _check_id(field, line.get(field))
+    for field in _OPTIONAL_IDS:
+        if line.get(field) is not None:
+            _check_id(field, line[field])
+    if ":" in line["partner_id"]:
+        raise BadLineError("partner_id has a colon")
+    kind = line.get("kind")
+    if kind not in OPENING_KINDS and kind not in TAKING_KINDS:
+        raise BadLineError(f"kind {kind!r}")
+    _check_amount(kind, line.get("amount_minor"))
+    if line.get("currency") not in ISO_4217:
+        raise BadLineError(f"currency {line.get('currency')!r}")
+    if line.get("channel") not in ("ONLINE", "IN_STORE"):
+        raise BadLineError(f"channel {line.get('channel')!r}")
+    livemode = line.get("livemode")
+    if livemode is None:
+        livemode = True
+    if type(livemode) is not bool:
+        raise BadLineError(f"livemode {livemode!r}")
+    occurred_at = micros(line.get("occurred_at"))
+    if not EARLIEST <= occurred_at < LATEST:
+        raise BadLineError(f"occurred_at {line['occurred_at']!r} is out of range")
+    return Fact(
+        livemode=livemode,
+        partner_id=line["partner_id"],
+        member_id=line["member_id"],
+        external_id=line["external_id"],
+        kind=kind,
+        part_id=line.get("part_id"),
+        merchant_id=line["merchant_id"],
+        amount_minor=line.get("amount_minor"),
+        currency=line["currency"],
+        occurred_at=occurred_at,
+        channel=line["channel"],
+        store_id=line.get("store_id"),
+        mcc=line.get("mcc"),
+        employee_id=line.get("employee_id"),
+        receipt_id=line.get("receipt_id"),
+        webhook_id=line.get("webhook_id"),
+    )
+
+
+def arrivals(lines: Iterable[Mapping[str, Any]], bad: list[tuple[int, str]]) -> Iterator[Arrival]:
+    """The facts of a file in its order; the clock is the running maximum of `occurred_at`.
+
+    Duplicates and conflicts move the clock; bad lines do not, they go to `bad` with their place.
+    """
+    clock = EARLIEST
+    for place, line in enumerate(lines):
+        try:
+            fact = read_fact(line)
+        except BadLineError as error:
+            bad.append((place, str(error)))
+            continue
+        clock = max(clock, fact.occurred_at)
+        yield Arrival(place, clock, fact)
+
+
+def arrivals_with_clock(
+    lines: Iterable[tuple[object, Mapping[str, Any]]], bad: list[tuple[int, str]]
+) -> Iterator[Arrival]:
+    """As `arrivals`, for a log whose records carry their clock; it never goes back, bad lines move it too."""
+    clock = EARLIEST
+    for place, (stamp, line) in enumerate(lines):
+        clock = max(clock, micros(stamp))
+        try:
+            yield Arrival(place, clock, read_fact(line))
+        except BadLineError as error:
+            bad.append((place, str(error)))
+
+
+def _check_amount(kind: str, amount: object) -> None:
+    if amount is None:
+        if kind in ("SETTLED", "REFUNDED"):
+            raise BadLineError(f"amount_minor missing on {kind}")
+    elif type(amount) is not int or not 0 <= amount <= AMOUNT_MAX:
+        raise BadLineError(f"amount_minor {amount!r}")
+
+
+def _check_id(field: str, value: object) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= 128:
+        raise BadLineError(f"{field} {value!r} is not 1 to 128 characters")
+    if not value.isprintable() and any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+        raise BadLineError(f"{field} {value!r} has a control character")

@@ -1,0 +1,133 @@
+"""What a recomputation yields."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+from ops.oracle.facts import Purchase
+
+PENDING, CLEARED, REVERTED = "PENDING", "CLEARED", "REVERTED"
+
+
+@dataclass(slots=True)
+class Cashback:
+    """One reward and its whole life. Amount in minor units or points; times in µs.
+
+    `clear_at` is what was known when it was created: None while the purchase was not settled.
+    `born_at_place` and `ended_after_place` are the places in the log of the record that created it and of
+    the purchase's last record before it ended.
+    """
+
+    cashback_transaction_id: str
+    transaction_id: str
+    transaction_ref: str
+    livemode: bool
+    partner_id: str
+    member_id: str
+    merchant_id: str
+    program_id: str
+    program_version: int
+    sequence: int
+    amount: int
+    currency: str
+    created_at: int
+    clear_at: int | None
+    born_at_place: int
+    state: str = PENDING
+    cleared_at: int | None = None
+    reverted_at: int | None = None
+    reason: str | None = None
+    ended_after_place: int | None = None
+
+    def event_id(self, transition: str) -> str:
+        """The id of its `created`, `cleared` or `reverted`."""
+        return digest("evt_", self.cashback_transaction_id, transition)
+
+    def transitions(self) -> Iterator[tuple[str, int]]:
+        """Each (transition, timestamp) it went through, in order."""
+        yield "created", self.created_at
+        if self.cleared_at is not None:
+            yield "cleared", self.cleared_at
+        if self.reverted_at is not None:
+            yield "reverted", self.reverted_at
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The latest word of one program on one purchase; `program_id` None is NO_PROGRAM."""
+
+    transaction_id: str
+    transaction_ref: str
+    livemode: bool
+    partner_id: str
+    member_id: str
+    merchant_id: str
+    program_id: str | None
+    program_version: int | None
+    decision: str
+    amount: int | None
+    outranked_by: str | None
+    occurred_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A reversal case as it stands; amounts in minor units or points, times in µs."""
+
+    case_id: str
+    cashback_transaction_id: str
+    revision: int
+    shortfall: int
+    net_minor: int
+    opened_at: int
+    updated_at: int
+    cause: str
+
+    def revised(self, *, shortfall: int, net_minor: int, updated_at: int, cause: str) -> "Case":
+        """The next revision."""
+        return replace(
+            self,
+            revision=self.revision + 1,
+            shortfall=shortfall,
+            net_minor=net_minor,
+            updated_at=updated_at,
+            cause=cause,
+        )
+
+
+@dataclass(slots=True)
+class Recomputation:
+    """Everything a history of inputs leads to.
+
+    `counts`: inputs, bad, judged, applied, duplicate, conflict, parked (still waiting at the end), expired
+    (parked too long), over_refunded (purchases), created, cleared, reverted, pending, cases. An input counts
+    once, by its final fate: inputs = bad + judged + applied + duplicate + conflict + parked + expired.
+    """
+
+    cashbacks: dict[str, Cashback] = field(default_factory=dict)
+    decisions: dict[tuple[str, str | None], Decision] = field(default_factory=dict)
+    cases: dict[str, Case] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    bad: list[tuple[int, str]] = field(default_factory=list)
+    clocks: list[int] = field(default_factory=list)
+
+
+def digest(prefix: str, *fields: str) -> str:
+    """A deterministic id: the prefix and 24 hex digits of SHA-256 over the fields joined by U+001F."""
+    return prefix + sha256("\x1f".join(fields).encode()).hexdigest()[:24]
+
+
+def transaction_id(purchase: Purchase) -> str:
+    """The id of a purchase."""
+    return digest("tx_", mode(purchase.livemode), *purchase[1:])
+
+
+def cashback_id(purchase: Purchase, program_id: str, sequence: int) -> str:
+    """The id of a program's nth cashback of a purchase."""
+    return digest("cbtx_", mode(purchase.livemode), *purchase[1:], program_id, str(sequence))
+
+
+def mode(livemode: bool) -> str:
+    """The word that keeps test traffic apart in every id."""
+    return "live" if livemode else "test"
