@@ -1,0 +1,72 @@
+"""One real Kafka and one real PostgreSQL a test session, started by the first test that asks."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ops.embedded.children import StartError
+from ops.embedded.kafka import Kafka
+from ops.embedded.postgres import Postgres
+from ops.settings import get_settings
+from tests.plugins.services import missing_service
+
+
+@pytest.fixture(scope="session")
+def server_files() -> Iterator[Path]:
+    """Where the servers of this session keep their data.
+
+    Not pytest's own temporary directory: each new session makes that one unreadable again for the user
+    PostgreSQL runs as.
+    """
+    with tempfile.TemporaryDirectory(prefix="cashback-tests-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def kafka(server_files: Path) -> Iterator[Kafka]:
+    """The running broker itself, for tests that stop or inspect it."""
+    server = Kafka(server_files / "kafka", get_settings().home, say=print)
+    try:
+        server.start()
+    except StartError as error:
+        missing_service(f"Kafka: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(kafka: Kafka) -> str:
+    """Bootstrap servers of a real Kafka. Shared by all tests: use `topic_prefix` for names."""
+    return kafka.bootstrap
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix nobody else uses, for topics, groups and transactional ids of one test."""
+    return f"t{uuid.uuid4().hex[:12]}-"
+
+
+@pytest.fixture(scope="session")
+def postgres(server_files: Path) -> Iterator[Postgres]:
+    """The running PostgreSQL server itself."""
+    server = Postgres(server_files / "postgres", durable=False)
+    try:
+        server.start()
+    except StartError as error:
+        missing_service(f"PostgreSQL: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    """URL of a fresh, empty database, dropped after the test."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield postgres.url_of(name)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
