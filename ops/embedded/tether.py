@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         if os.getppid() != int(parent):
             os._exit(1)
     try:
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606 - becoming that program is the point
     except OSError as error:
         print(f"cannot start {program[0]}: {error.strerror}", file=sys.stderr)
         os._exit(127)

@@ -5,11 +5,12 @@ from collections.abc import Generator
 from typing import NoReturn
 
 import pytest
+from _pytest.outcomes import Skipped
 
 IN_CI = os.environ.get("CI") == "true"
 
 
-class ServiceMissing(pytest.skip.Exception):
+class ServiceMissing(Skipped):
     """Skips like any skip, but is told apart from skips by choice."""
 
 
