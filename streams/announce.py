@@ -1,0 +1,123 @@
+"""The records that say what was decided, as Avro data. Source: contract of the system, "Out"."""
+
+from typing import Any
+
+from schemas import ids
+from schemas.times import Micros
+from schemas.transactions import Transaction
+from streams.pending import ClearedNow, Created, Reverted, Transition, clears_at
+from streams.program import Program
+from streams.purchase import Cleared, Pair, Purchase, PurchaseId, Reason
+
+Datum = dict[str, Any]
+
+_NAMES = {reason: reason.name for reason in Reason}
+
+
+def cashback_id(who: PurchaseId, program_id: str, sequence: int) -> str:
+    """Id of one cashback of a purchase."""
+    return ids.cashback_id(who.livemode, who.partner_id, who.member_id, who.external_id, program_id, sequence)
+
+
+def transaction_id(who: PurchaseId) -> str:
+    """Id of a purchase."""
+    return ids.transaction_id(who.livemode, who.partner_id, who.member_id, who.external_id)
+
+
+def transition(
+    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, change: Transition, cause: Transaction | None
+) -> tuple[str, Datum]:
+    """Record name and datum of a transition; `cause` is the event that led to it, None when time did."""
+    match change:
+        case Created():
+            return "CashbackCreated", _created(who, purchase, pair, program, change, cause)
+        case ClearedNow():
+            return "CashbackCleared", _about(who, purchase, pair, change, "cleared")
+        case Reverted():
+            return "CashbackReverted", _about(who, purchase, pair, change, "reverted") | {"reason": change.reason}
+
+
+def _created(
+    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, change: Created, cause: Transaction | None
+) -> Datum:
+    datum = _about(who, purchase, pair, change, "created")
+    datum["amount"] = change.amount
+    datum["currency"] = program.asset
+    datum["source"] = {"type": "campaign", "campaign_id": program.program_id}
+    datum["clear_at"] = clears_at(purchase, pair, program) if purchase.settled_at else None
+    datum["basket_minor"] = purchase.gross
+    if cause is not None:
+        datum["employee_id"] = cause.employee_id
+        datum["receipt_id"] = cause.receipt_id
+        datum["webhook_id"] = cause.webhook_id
+    return datum
+
+
+def _about(who: PurchaseId, purchase: Purchase, pair: Pair, change: Transition, name: str) -> Datum:
+    cashback = cashback_id(who, pair.program_id, change.sequence)
+    return {
+        "event_id": ids.event_id(cashback, name),
+        "timestamp": change.at,
+        "cashback_transaction_id": cashback,
+        "transaction_id": transaction_id(who),
+        "transaction_ref": who.external_id,
+        "partner_id": who.partner_id,
+        "member_id": who.member_id,
+        "merchant_id": purchase.merchant_id,
+        "program_id": pair.program_id,
+        "program_version": pair.version,
+        "sequence": change.sequence,
+        "livemode": who.livemode,
+    }
+
+
+def decision(who: PurchaseId, purchase: Purchase, at: Micros) -> Datum:
+    """What all programs said to a purchase; one NO_PROGRAM when none names it."""
+    return {
+        "occurred_at": at,
+        "partner_id": who.partner_id,
+        "member_id": who.member_id,
+        "merchant_id": purchase.merchant_id,
+        "transaction_id": transaction_id(who),
+        "transaction_ref": who.external_id,
+        "decisions": [_word(pair) for pair in purchase.pairs] or [{"decision": "NO_PROGRAM"}],
+        "livemode": who.livemode,
+    }
+
+
+def _word(pair: Pair) -> Datum:
+    return {
+        "program_id": pair.program_id,
+        "program_version": pair.version,
+        "decision": _NAMES[pair.reason],
+        "amount": pair.amount if pair.reason is Reason.REWARDED else None,
+        "outranked_by": pair.outranked_by,
+    }
+
+
+def reversal_case(
+    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, cleared: Cleared, cause: Transaction
+) -> Datum:
+    """A reversal case as it stands after `cause`."""
+    cashback = cashback_id(who, pair.program_id, cleared.sequence)
+    return {
+        "case_id": ids.reversal_case_id(cashback),
+        "revision": cleared.revision,
+        "opened_at": cleared.opened_at,
+        "updated_at": cause.occurred_at,
+        "cashback_transaction_id": cashback,
+        "transaction_id": transaction_id(who),
+        "transaction_ref": who.external_id,
+        "partner_id": who.partner_id,
+        "member_id": who.member_id,
+        "merchant_id": purchase.merchant_id,
+        "program_id": pair.program_id,
+        "program_version": pair.version,
+        "sequence": cleared.sequence,
+        "livemode": who.livemode,
+        "amount": cleared.amount,
+        "currency": program.asset,
+        "shortfall": cleared.shortfall,
+        "net_minor": purchase.net,
+        "cause": cause.kind,
+    }

@@ -1,0 +1,191 @@
+"""The worker's state machine: from records of the input log to outputs, one partition each.
+
+Decodes, checks, keeps the clock and the quarantine; what is decided is decided in `member_log`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from ops.settings import Settings
+from schemas import codec
+from schemas.clock import clock_of
+from schemas.errors import Rejected, Undecodable
+from schemas.programs import ProgramsRefused, from_datum, parse_program
+from schemas.times import DAY, MINUTE, Micros, to_iso
+from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
+from schemas.transactions import Transaction, checked
+from streams import quarantine
+from streams.engine.fold import InputRecord, Send
+from streams.engine.store import Store
+from streams.member_log import Conflicting, Datum, MemberLog
+from streams.purchase import Parked, PurchaseId
+
+_CLOCK_KEY = b"c"
+_PROGRAM_PREFIX = b"g"
+
+
+class TopicOutcomes:
+    """Sends what was decided to the topics of the registry."""
+
+    def __init__(self, partition: int, send: Send, prefix: str, input_topic: str) -> None:
+        self._send = send
+        self._partition = partition
+        self._input_topic = input_topic
+        self._events = CASHBACK_EVENTS.full_name(prefix)
+        self._decisions = DECISIONS.full_name(prefix)
+        self._cases = REVERSAL_CASES.full_name(prefix)
+        self._quarantine = QUARANTINE.full_name(prefix)
+
+    def event(self, who: PurchaseId, record: str, datum: Datum) -> None:
+        self._send(self._events, who.member_key, codec.encode(record, datum))
+
+    def decision(self, who: PurchaseId, datum: Datum) -> None:
+        self._send(self._decisions, who.member_key, codec.encode("Decision", datum))
+
+    def case(self, who: PurchaseId, datum: Datum) -> None:
+        self._send(self._cases, who.member_key, codec.encode("ReversalCase", datum))
+
+    def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None:
+        headers = quarantine.headers(
+            topic=self._input_topic,
+            partition=self._partition,
+            offset=parked.offset,
+            first_seen_ms=parked.arrived_at // 1_000,
+            reason=reason,
+            message=message,
+            error="Parked",
+        )
+        self._send(self._quarantine, who.member_key, parked.value, headers)
+
+    def refused(self, record: InputRecord, reason: str, error: Rejected) -> None:
+        """Sends a record as it came, with its own headers kept."""
+        headers = quarantine.headers(
+            topic=self._input_topic,
+            partition=self._partition,
+            offset=record.offset,
+            first_seen_ms=record.timestamp,
+            reason=reason,
+            message=str(error),
+            error=type(error).__name__,
+        )
+        self._send(self._quarantine, record.key or b"", record.value or b"", [*record.headers, *headers])
+
+
+class CashbackFold:
+    """One partition of the input log. Implements the engine's `Fold`."""
+
+    def __init__(
+        self,
+        partition: int,
+        store: Store,
+        send: Send,
+        settings: Settings,
+        *,
+        input_topic: str,
+        report: Callable[["CashbackFold"], None],
+        pause: Callable[[str], None],
+    ) -> None:
+        self.partition = partition
+        self.log = MemberLog(
+            store,
+            outcomes := TopicOutcomes(partition, send, settings.topic_prefix, input_topic),
+            refund_horizon_days=settings.refund_horizon_days,
+            parked_days=settings.parked_days,
+        )
+        self.store = store
+        self._outcomes = outcomes
+        self._by_broker_clock = settings.clock == "broker"
+        self._oldest = settings.max_age_days * DAY
+        self._newest = settings.max_skew_minutes * MINUTE
+        self._due_slice = settings.due_slice
+        self._bad_run = quarantine.BadRun(settings.bad_input_limit)
+        self._report = report
+        self._pause = pause
+        self._kept_clock: Micros = 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What became of the inputs since the process started, and the transitions decided."""
+        return self.log.counts
+
+    def restored(self) -> None:
+        for key, row in self.store.items():
+            if key == _CLOCK_KEY:
+                self.log.clock = self._kept_clock = int.from_bytes(row, "big")
+            elif key.startswith(_PROGRAM_PREFIX):
+                self.log.catalogue.add(parse_program(json.loads(row)))
+            else:
+                self.log.restore(key, row)
+
+    def advance(self, record: InputRecord) -> bool:
+        return self.log.advance(self._time_of(record), self._due_slice)
+
+    def apply(self, record: InputRecord) -> None:
+        try:
+            name, datum = codec.decode(record.value)
+            if name == "Transaction":
+                self.log.transact(self._checked(record, datum), record.value or b"", record.offset)
+                self._bad_run.good()
+            elif name == "Tick":
+                self.counts["tick"] += 1
+            elif name == "Program":
+                self._publish(datum)
+            else:
+                raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
+        except Rejected as error:
+            self._refuse(record, error)
+
+    def before_commit(self) -> None:
+        if self.log.clock != self._kept_clock:
+            self._kept_clock = self.log.clock
+            self.store.put(_CLOCK_KEY, self._kept_clock.to_bytes(8, "big"))
+        self._report(self)
+
+    def _time_of(self, record: InputRecord) -> Micros:
+        """The clock a record carries: the broker's append time, or with history the stamp of the loader."""
+        if self._by_broker_clock:
+            return record.timestamp * 1_000
+        try:
+            return clock_of(record.headers) or 0
+        except Rejected:
+            return 0  # a damaged stamp moves nothing; the record is judged by its own merits
+
+    def _checked(self, record: InputRecord, datum: dict[str, Any]) -> Transaction:
+        transaction = checked(datum)
+        if record.key != transaction.key:
+            raise Rejected("key", f"{record.key!r} is not partner_id:member_id", "key the message by its member")
+        if self._by_broker_clock:
+            self._check_age(transaction.occurred_at)
+        return transaction
+
+    def _check_age(self, occurred_at: Micros) -> None:
+        if occurred_at < self.log.clock - self._oldest:
+            limit = to_iso(self.log.clock - self._oldest)
+            raise Rejected("occurred_at", f"{to_iso(occurred_at)} is before {limit}", "send payments sooner")
+        if occurred_at > self.log.clock + self._newest:
+            limit = to_iso(self.log.clock + self._newest)
+            raise Rejected("occurred_at", f"{to_iso(occurred_at)} is after {limit}", "set the sender's clock right")
+
+    def _publish(self, datum: dict[str, Any]) -> None:
+        try:
+            spec = from_datum(datum)
+        except ProgramsRefused as refused:
+            raise refused.faults[0] from None
+        if not self.log.publish(spec):
+            self.counts["program_repeated"] += 1
+            return
+        self.counts["program"] += 1
+        self.store.put(_PROGRAM_PREFIX + spec.key, json.dumps(spec.to_json()).encode())
+
+    def _refuse(self, record: InputRecord, error: Rejected) -> None:
+        if isinstance(error, Conflicting):
+            reason = "conflict"
+        else:
+            reason = "undecodable" if isinstance(error, Undecodable) else "rejected"
+        self.counts["conflict" if reason == "conflict" else "rejected"] += 1
+        self._outcomes.refused(record, reason, error)
+        partner = (record.key or b"").partition(b":")[0].decode("utf-8", "replace")
+        if self._bad_run.bad(partner):
+            self._pause(f"the last inputs of several partners were all refused, at last: {error}")

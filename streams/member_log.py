@@ -1,0 +1,237 @@
+"""One pass over the log of a partition's members: the stages in order, joined by the row of the purchase.
+
+Pure: records and the clock go in, outcomes come out, rows are kept in the store that is given. The stream and
+`simulate` run this same code.
+"""
+
+from collections import Counter
+from typing import Any, Protocol
+
+from schemas.errors import Rejected
+from schemas.programs import ProgramSpec
+from schemas.program_files import contradictions
+from schemas.times import DAY, Micros
+from schemas.transactions import Transaction
+from streams import announce, dedup, judging, pending, refunds
+from streams.due import DueIndex
+from streams.program import Catalogue
+from streams.purchase import (
+    Pair,
+    Parked,
+    Purchase,
+    PurchaseId,
+    Reason,
+    due_of,
+    from_row_key,
+    identity,
+    is_purchase,
+    pack,
+    record_fact,
+    row_key,
+    unpack,
+    waits_for_purchase,
+)
+
+Datum = dict[str, Any]
+EVENTS_MAX = 1_000
+"""Accepted events a purchase: what comes after is rejected, so that one row stays small."""
+
+
+class Rows(Protocol):
+    """Where rows are kept; satisfied by the engine's store."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def put(self, key: bytes, value: bytes) -> None: ...
+    def delete(self, key: bytes) -> None: ...
+
+
+class Outcomes(Protocol):
+    """Where what was decided goes."""
+
+    def event(self, who: PurchaseId, record: str, datum: Datum) -> None: ...
+    def decision(self, who: PurchaseId, datum: Datum) -> None: ...
+    def case(self, who: PurchaseId, datum: Datum) -> None: ...
+    def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None: ...
+
+
+class MemberLog:
+    """The state machine of one partition. `clock` is microseconds UTC and only moves forward."""
+
+    def __init__(self, rows: Rows, outcomes: Outcomes, *, refund_horizon_days: int, parked_days: int) -> None:
+        self.clock: Micros = 0
+        self.catalogue = Catalogue()
+        self.due = DueIndex()
+        self.parked = 0
+        self.counts: Counter[str] = Counter()
+        self._rows = rows
+        self._outcomes = outcomes
+        self._horizon = refund_horizon_days * DAY
+        self._patience = parked_days * DAY
+
+    def restore(self, key: bytes, row: bytes) -> None:
+        """Takes a purchase's row from a filled store into the due index."""
+        if is_purchase(key):
+            self.due.push(due_of(row), key)
+            self.parked += waits_for_purchase(row)
+
+    def advance(self, to: Micros, budget: int) -> bool:
+        """Moves the clock and fires what is due, at most `budget` rows; True when more is due."""
+        self.clock = max(self.clock, to)
+        while budget:
+            entry = self.due.pop_due(self.clock)
+            if entry is None:
+                return False
+            budget -= self._fire(*entry)
+        return True
+
+    def publish(self, spec: ProgramSpec) -> bool:
+        """Adds a program version; False when it is known already. Raises `Rejected` when it contradicts others."""
+        known = self.catalogue.specs_of(spec.program_id)
+        if spec in known:
+            return False
+        if faults := contradictions([*known, spec]):
+            raise faults[0]
+        self.catalogue.add(spec)
+        return True
+
+    def transact(self, transaction: Transaction, value: bytes, offset: int) -> None:
+        """Passes one valid transaction through the stages; `value` and `offset` say where it came from.
+
+        Raises `Rejected` (conflict, too many events) before anything is changed.
+        """
+        who = identity(transaction)
+        key = row_key(who)
+        row = self._rows.get(key)
+        purchase = Purchase() if row is None else unpack(row)
+        match dedup.judge_identity(purchase, transaction):
+            case dedup.Duplicate():
+                self.counts["duplicate"] += 1
+                return
+            case dedup.Conflict(problem):
+                raise Conflicting("identity", problem, "what came first stands; send a correction as a new event")
+            case dedup.Fresh(digest):
+                pass
+        if len(purchase.seen) >= EVENTS_MAX:
+            raise Rejected("external_id", f"more than {EVENTS_MAX} events of one purchase", "use a new external_id")
+        dedup.remember(purchase, transaction, digest)
+        purchase.touched_at = self.clock
+        if purchase.merchant_id or dedup.opens(transaction):
+            self._apply(who, purchase, transaction, was_parked=row is not None and not purchase.merchant_id)
+        else:
+            self.parked += row is None
+            self.counts["parked"] += 1
+            refunds.park(purchase, transaction, self.clock, value, offset)
+        self._keep(key, purchase, None if row is None else due_of(row))
+        if purchase.pairs:
+            self._fire_own(key)
+
+    def _apply(self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, was_parked: bool) -> None:
+        first = not purchase.merchant_id
+        if first:
+            purchase.merchant_id, purchase.currency = transaction.merchant_id, transaction.currency
+            self.parked -= was_parked
+            for parked in refunds.join(purchase):
+                self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
+                self.counts["conflict"] += 1
+        record_fact(purchase, transaction.kind, transaction.amount_minor or 0, transaction.occurred_at)
+        before = _words(purchase)
+        judged_now = self._judge(purchase, transaction)
+        if refunds.count_over_refund(purchase):
+            self.counts["over_refunded"] += 1
+        if first or _words(purchase) != before:
+            self._outcomes.decision(who, announce.decision(who, purchase, transaction.occurred_at))
+        if purchase.purchased_at:
+            self._settle(who, purchase, transaction, judged_now=judged_now)
+
+    def _judge(self, purchase: Purchase, transaction: Transaction) -> bool:
+        """Brings the pairs up to date; whether this event is the one the purchase is judged by."""
+        if purchase.purchased_at:
+            self.counts["applied"] += 1
+            judging.judge_again(purchase, self.catalogue, self.clock)
+            return False
+        if dedup.opens(transaction) and transaction.amount_minor is not None:
+            self.counts["judged"] += 1
+            judging.judge(purchase, transaction, self.catalogue)
+            return True
+        self.counts["applied"] += 1
+        if dedup.opens(transaction):
+            judging.require_amount(purchase, transaction, self.catalogue)
+        elif purchase.void:
+            for pair in purchase.pairs:
+                pair.reason = Reason.TRANSACTION_VOID
+        return False
+
+    def _settle(self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, judged_now: bool) -> None:
+        """Makes what should be pending so, pair by pair, and revises reversal cases."""
+        at = transaction.occurred_at
+        for pair in purchase.pairs:
+            if not pair.sequence and pair.reason is not Reason.REWARDED:
+                continue
+            program = self.catalogue.get(pair.program_id, pair.version)
+            if not judged_now and pending.is_expired(purchase, program, self.clock):
+                continue
+            reward = judging.reward_now(purchase, pair, program)
+            for change in pending.adjust(pair, max(0, reward - pair.cleared_sum), transaction.kind, at):
+                record, datum = announce.transition(who, purchase, pair, program, change, transaction)
+                self._emit(who, record, datum)
+            for cleared in refunds.revise_cases(pair, reward, transaction.kind, at):
+                self._outcomes.case(who, announce.reversal_case(who, purchase, pair, program, cleared, transaction))
+
+    def _fire_own(self, key: bytes) -> None:
+        """What became due by a record itself fires right after it."""
+        while (row := self._rows.get(key)) is not None and due_of(row) <= self.clock:
+            self._fire(due_of(row), key)
+
+    def _fire(self, due_at: Micros, key: bytes) -> bool:
+        """Fires one row; False when the index entry was stale."""
+        row = self._rows.get(key)
+        if row is None or due_of(row) != due_at:
+            return False
+        purchase = unpack(row)
+        who = from_row_key(key)
+        for parked in refunds.overdue(purchase, due_at, self._patience):
+            self._outcomes.unparked(who, parked, "parked_too_long", "its purchase never came")
+            self.counts["parked_too_long"] += 1
+        resolved = False
+        for pair in purchase.pairs:
+            program = self.catalogue.get(pair.program_id, pair.version)
+            if pending.due_at(purchase, pair, program) == due_at:
+                resolved = True
+                change = pending.fire(purchase, pair, due_at)
+                self._emit(who, *announce.transition(who, purchase, pair, program, change, None))
+        if resolved:
+            purchase.touched_at = max(purchase.touched_at, due_at)
+        if resolved or purchase.parked:
+            self._keep(key, purchase, due_at)
+        else:
+            self.parked -= not purchase.merchant_id
+            self._rows.delete(key)
+        return True
+
+    def _keep(self, key: bytes, purchase: Purchase, due_before: Micros | None) -> None:
+        due_at = self._due_at(purchase)
+        self._rows.put(key, pack(purchase, due_at))
+        if due_at != due_before:
+            self.due.push(due_at, key)
+
+    def _due_at(self, purchase: Purchase) -> Micros:
+        """When a row is due: its first pair, its first parked event, or, when it is finished, to be forgotten."""
+        dues = [parked.arrived_at + self._patience for parked in purchase.parked]
+        for pair in purchase.pairs:
+            if pair.pending:
+                due = pending.due_at(purchase, pair, self.catalogue.get(pair.program_id, pair.version))
+                if due is not None:
+                    dues.append(due)
+        return min(dues) if dues else purchase.touched_at + self._horizon
+
+    def _emit(self, who: PurchaseId, record: str, datum: Datum) -> None:
+        self.counts[record] += 1
+        self._outcomes.event(who, record, datum)
+
+
+class Conflicting(Rejected):
+    """Another content under a known identity, or another merchant or currency than the purchase's."""
+
+
+def _words(purchase: Purchase) -> list[tuple[Reason, int, str | None]]:
+    return [(pair.reason, pair.amount, pair.outranked_by) for pair in purchase.pairs]

@@ -1,0 +1,199 @@
+"""The row of one purchase: what is known of it, what each program said, what is pending and what cleared.
+
+A row is decoded afresh for each record, so the stages change it in place; it is kept as bytes.
+Times are microseconds UTC, 0 meaning "not yet"; amounts are minor units of the purchase's currency, rewards of theirs.
+"""
+
+from enum import IntEnum
+
+import msgspec
+
+from schemas.times import Micros
+from schemas.transactions import AUTHORIZED, KINDS, REFUNDED, SETTLED, Transaction
+
+
+class Reason(IntEnum):
+    """Decisions, in the order in which the first that applies is taken. Part of the row: never renumbered."""
+
+    NO_PROGRAM = 0
+    TRANSACTION_VOID = 1
+    AMOUNT_REQUIRED = 2
+    STORE_MISMATCH = 3
+    MCC_MISMATCH = 4
+    CHANNEL_MISMATCH = 5
+    CURRENCY_MISMATCH = 6
+    OUTSIDE_VALIDITY = 7
+    OUTSIDE_SCHEDULE = 8
+    NOT_ENTITLED = 9
+    ENTITLEMENT_EXPIRED = 10
+    NOT_NEW_MEMBER = 11
+    BELOW_MIN_SPEND = 12
+    ABOVE_MAX_SPEND = 13
+    REWARD_ZERO = 14
+    THRESHOLD_NOT_REACHED = 15
+    MEMBER_LIMIT = 16
+    MEMBER_CAP = 17
+    BUDGET_EXHAUSTED = 18
+    OUTRANKED = 19
+    FULLY_REFUNDED = 20
+    REWARDED = 21
+
+
+class Cleared(msgspec.Struct, array_like=True, gc=False):
+    """A cleared cashback of a pair, and its reversal case if one was opened (`revision` 0: none)."""
+
+    sequence: int
+    amount: int
+    revision: int = 0
+    shortfall: int = 0
+    opened_at: Micros = 0
+
+
+class Pair(msgspec.Struct, array_like=True, gc=False):
+    """One program's word on the purchase, under the version it was judged by.
+
+    `floating`: the amount did not fit at the judging event, so it is looked at again with every change of gross.
+    `amount` is what a REWARDED pair earns in all; `pending` the part of it that has not cleared.
+    """
+
+    program_id: str
+    version: int
+    reason: Reason
+    floating: bool = False
+    amount: int = 0
+    outranked_by: str | None = None
+    sequence: int = 0
+    pending: int = 0
+    created_at: Micros = 0
+    cleared: list[Cleared] = []
+
+    @property
+    def cleared_sum(self) -> int:
+        """What cleared so far."""
+        return sum(cleared.amount for cleared in self.cleared)
+
+
+class Parked(msgspec.Struct, array_like=True, gc=False):
+    """A refund, void or decline that waits for its purchase, with the bytes it came in."""
+
+    kind: int
+    part_id: str | None
+    merchant_id: str
+    currency: str
+    amount: int
+    arrived_at: Micros
+    value: bytes
+    offset: int
+
+
+class Purchase(msgspec.Struct, array_like=True, gc=False):
+    """All that is known of one purchase. `merchant_id` is empty while only parked events are known."""
+
+    merchant_id: str = ""
+    currency: str = ""
+    purchased_at: Micros = 0
+    settled_at: Micros = 0
+    authorized: int = 0
+    captured: int = 0
+    refunded: int = 0
+    void: bool = False
+    over_refunded: bool = False
+    touched_at: Micros = 0
+    seen: list[tuple[int, str | None, bytes]] = []
+    pairs: list[Pair] = []
+    parked: list[Parked] = []
+
+    @property
+    def gross(self) -> int:
+        """What was bought: captures once any is known, authorizations before."""
+        return self.captured if self.settled_at else self.authorized
+
+    @property
+    def net(self) -> int:
+        """What remains of gross after refunds; 0 for good once void."""
+        return 0 if self.void else max(0, self.gross - self.refunded)
+
+    @property
+    def anything_cleared(self) -> bool:
+        """Whether any cashback of the purchase cleared."""
+        return any(pair.cleared for pair in self.pairs)
+
+
+class PurchaseId(msgspec.Struct, frozen=True, gc=False):
+    """Who bought what: the identity of a purchase."""
+
+    partner_id: str
+    member_id: str
+    external_id: str
+    livemode: bool
+
+    @property
+    def member_key(self) -> bytes:
+        """Key of everything said about the member."""
+        return f"{self.partner_id}:{self.member_id}".encode()
+
+
+def record_fact(purchase: Purchase, kind: str, amount: int, occurred_at: Micros) -> None:
+    """Adds what one accepted event says to the sums of its purchase."""
+    if kind == AUTHORIZED:
+        purchase.authorized += amount
+    elif kind == SETTLED:
+        purchase.captured += amount
+        purchase.settled_at = max(purchase.settled_at, occurred_at)
+    elif kind == REFUNDED:
+        purchase.refunded += amount
+    else:
+        purchase.void = True
+
+
+KIND_CODES = {kind: code for code, kind in enumerate(KINDS)}
+
+_PREFIX = b"p"
+_DUE_BYTES = 8
+_EMPTY_STRING = 0xA0  # msgpack
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Purchase).decode
+
+
+def identity(transaction: Transaction) -> PurchaseId:
+    """The purchase a transaction belongs to."""
+    return PurchaseId(
+        transaction.partner_id, transaction.member_id, transaction.external_id, transaction.livemode
+    )
+
+
+def row_key(purchase: PurchaseId) -> bytes:
+    """Key of the row; sorts as (partner, member, external_id, mode), for ids have no control characters."""
+    mode = "1" if purchase.livemode else "0"
+    return f"p{purchase.partner_id}\x1f{purchase.member_id}\x1f{purchase.external_id}\x1f{mode}".encode()
+
+
+def is_purchase(key: bytes) -> bool:
+    """Whether a key of the store belongs to a purchase."""
+    return key.startswith(_PREFIX)
+
+
+def from_row_key(key: bytes) -> PurchaseId:
+    """The purchase of a row key."""
+    partner_id, member_id, external_id, mode = key[1:].decode().split("\x1f")
+    return PurchaseId(partner_id, member_id, external_id, mode == "1")
+
+
+def pack(purchase: Purchase, due_at: Micros) -> bytes:
+    """The row as bytes, led by when it is due next: the due index is rebuilt without decoding rows."""
+    return due_at.to_bytes(_DUE_BYTES, "big") + _encode(purchase)
+
+
+def waits_for_purchase(row: bytes) -> bool:
+    """Whether a row holds parked events only: its first field, merchant_id, is the empty string."""
+    return row[_DUE_BYTES + 1] == _EMPTY_STRING
+
+
+def unpack(row: bytes) -> Purchase:
+    """The purchase in a row. Raises `msgspec.MsgspecError` for bytes that are none: damaged state."""
+    return _decode(memoryview(row)[_DUE_BYTES:])
+
+
+def due_of(row: bytes) -> Micros:
+    """When a row is due next."""
+    return int.from_bytes(row[:_DUE_BYTES], "big")

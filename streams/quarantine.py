@@ -1,0 +1,47 @@
+"""Where inputs go that cannot be accepted: the original bytes, with reason and origin in Kafka Connect's headers."""
+
+from collections import deque
+
+Headers = list[tuple[str, bytes]]
+
+
+def headers(
+    *, topic: str, partition: int, offset: int, first_seen_ms: int, reason: str, message: str, error: str
+) -> Headers:
+    """Headers of a quarantined record.
+
+    `reason` is one of a closed set (undecodable, rejected, conflict, parked_too_long), `message` is for people.
+    """
+    return [
+        ("__connect.errors.topic", topic.encode()),
+        ("__connect.errors.partition", str(partition).encode()),
+        ("__connect.errors.offset", str(offset).encode()),
+        ("__connect.errors.stage", b"VALUE_CONVERTER" if reason == "undecodable" else b"TRANSFORMATION"),
+        ("__connect.errors.exception.class.name", error.encode()),
+        ("__connect.errors.exception.message", message.encode("utf-8", "backslashreplace")),
+        ("cashback.reason", reason.encode()),
+        ("cashback.first_seen", str(first_seen_ms).encode()),
+    ]
+
+
+class BadRun:
+    """Counts inputs that were bad one after another.
+
+    When the last `limit` of at least two partners were all bad, the fault is more likely ours than theirs.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._partners: deque[str] = deque(maxlen=limit or 1)
+
+    def good(self) -> None:
+        """An input was accepted."""
+        if self._partners:
+            self._partners.clear()
+
+    def bad(self, partner: str) -> bool:
+        """An input of `partner` was refused; True when that is too many in a row."""
+        if not self._limit:
+            return False
+        self._partners.append(partner)
+        return len(self._partners) == self._limit and len(set(self._partners)) > 1

@@ -1,0 +1,79 @@
+"""Stage: refunds, voids and declines: parked until their purchase is known, and what they do after a reward cleared."""
+
+from schemas.times import Micros
+from schemas.transactions import DECLINED, KINDS, REFUNDED, VOIDED, Transaction
+from streams.purchase import KIND_CODES, Cleared, Pair, Parked, Purchase, record_fact
+
+_TAKES_BACK = frozenset({REFUNDED, VOIDED, DECLINED})
+
+
+def park(purchase: Purchase, transaction: Transaction, clock: Micros, value: bytes, offset: int) -> None:
+    """Keeps an event whose purchase is unknown; `value` are the bytes it came in."""
+    purchase.parked.append(
+        Parked(
+            kind=KIND_CODES[transaction.kind],
+            part_id=transaction.part_id,
+            merchant_id=transaction.merchant_id,
+            currency=transaction.currency,
+            amount=transaction.amount_minor or 0,
+            arrived_at=clock,
+            value=value,
+            offset=offset,
+        )
+    )
+
+
+def join(purchase: Purchase) -> list[Parked]:
+    """Applies what was parked to its purchase, now known; returns what contradicts it and leaves no trace."""
+    strangers = []
+    for parked in purchase.parked:
+        if parked.merchant_id == purchase.merchant_id and parked.currency == purchase.currency:
+            record_fact(purchase, KINDS[parked.kind], parked.amount, 0)
+        else:
+            strangers.append(parked)
+            _forget(purchase, parked)
+    purchase.parked = []
+    return strangers
+
+
+def overdue(purchase: Purchase, now: Micros, patience: Micros) -> list[Parked]:
+    """Takes out the parked events that waited for `patience`, forgotten as if they never came."""
+    late = [parked for parked in purchase.parked if parked.arrived_at + patience <= now]
+    for parked in late:
+        purchase.parked.remove(parked)
+        _forget(purchase, parked)
+    return late
+
+
+def count_over_refund(purchase: Purchase) -> bool:
+    """Whether a judged purchase is now, for the first time, refunded by more than was bought."""
+    if purchase.over_refunded or not purchase.purchased_at or purchase.refunded <= purchase.gross:
+        return False
+    purchase.over_refunded = True
+    return True
+
+
+def revise_cases(pair: Pair, reward: int, kind: str, at: Micros) -> list[Cleared]:
+    """The cleared cashbacks of a pair whose reversal case opens or changes, now that it earns `reward` in all.
+
+    What is too much is looked for in the latest cashback first. Only a refund, void or decline opens a case;
+    a later capture may make one good again.
+    """
+    excess = max(0, pair.cleared_sum - reward)
+    revised = []
+    for cleared in reversed(pair.cleared):
+        shortfall = min(excess, cleared.amount)
+        excess -= shortfall
+        if shortfall == cleared.shortfall or (not cleared.revision and kind not in _TAKES_BACK):
+            continue
+        cleared.shortfall = shortfall
+        cleared.revision += 1
+        cleared.opened_at = cleared.opened_at or at
+        revised.append(cleared)
+    return revised
+
+
+def _forget(purchase: Purchase, parked: Parked) -> None:
+    purchase.seen = [
+        seen for seen in purchase.seen if (seen[0], seen[1]) != (parked.kind, parked.part_id)
+    ]

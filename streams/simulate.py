@@ -1,0 +1,127 @@
+"""Judges a whole history with the stages of the stream, without a broker: dry runs, tests, worked examples."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.errors import Rejected
+from schemas.programs import ProgramSpec, ProgramsRefused, parse_program
+from schemas.times import Micros, from_iso, to_iso
+from schemas.transactions import from_json
+from schemas.webhooks import webhook_object
+from streams.member_log import Conflicting, Datum, MemberLog
+from streams.purchase import Parked, PurchaseId
+
+_EXTRA = ("partner_id", "member_id", "program_id", "program_version", "sequence", "livemode")
+_UNBOUNDED = 2**62
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One line that was not accepted; `source` says which input it belongs to, `line` counts from 1."""
+
+    source: str
+    line: int
+    reason: Rejected
+
+
+@dataclass
+class SimulationResult:
+    """What a history led to.
+
+    `events`: webhook JSON and who and what it is about; `decisions`: one object a pair; `cases`: Avro data;
+    `counts`: inputs by outcome; `bad`: lines left out; `conflicts`: lines that contradict what came first.
+    """
+
+    events: list[Datum] = field(default_factory=list)
+    decisions: list[Datum] = field(default_factory=list)
+    cases: list[Datum] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    bad: list[Bad] = field(default_factory=list)
+    conflicts: list[Bad] = field(default_factory=list)
+
+    def event(self, who: PurchaseId, record: str, datum: Datum) -> None:
+        line = webhook_object(record, datum)
+        for name in _EXTRA:
+            line[name] = datum[name]
+        self.events.append(line)
+
+    def decision(self, who: PurchaseId, datum: Datum) -> None:
+        for word in datum["decisions"]:
+            line = {
+                "occurred_at": to_iso(datum["occurred_at"]),
+                **{name: datum[name] for name in ("partner_id", "member_id", "merchant_id")},
+                **{name: datum[name] for name in ("transaction_id", "transaction_ref")},
+                "program_id": word.get("program_id"),
+                "program_version": word.get("program_version"),
+                "decision": word["decision"],
+            }
+            for name in ("amount", "outranked_by"):
+                if word.get(name) is not None:
+                    line[name] = word[name]
+            self.decisions.append(line | {"livemode": datum["livemode"]})
+
+    def case(self, who: PurchaseId, datum: Datum) -> None:
+        self.cases.append(datum)
+
+    def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None:
+        self.conflicts.append(Bad("transactions", parked.offset, Rejected("identity", message, "see the purchase")))
+
+
+class _Rows(dict[bytes, bytes]):
+    """Rows in memory, thrown away with the run."""
+
+    put = dict.__setitem__
+
+    def delete(self, key: bytes) -> None:
+        self.pop(key, None)
+
+
+def simulate(
+    programs: Iterable[ProgramSpec | dict[str, Any]],
+    transactions: Iterable[object],
+    entitlements: Iterable[dict[str, Any]] = (),
+    until: str | Micros | None = None,
+    *,
+    refund_horizon_days: int = 180,
+    parked_days: int = 60,
+) -> SimulationResult:
+    """Judges `transactions` (JSON objects) in their order, the clock being their running maximum of occurred_at.
+
+    An item that is a `Rejected` stands for a line that could not even be read. The clock moves to `until` at the end
+    if that is later. Bad programs and lines are listed, the rest goes on.
+    """
+    result = SimulationResult()
+    log = MemberLog(_Rows(), result, refund_horizon_days=refund_horizon_days, parked_days=parked_days)
+    result.counts = log.counts
+    _publish(log, programs, result)
+    for number, _ in enumerate(entitlements, start=1):
+        fault = Rejected("kind", "entitlements are not supported by this version", "leave them out")
+        result.bad.append(Bad("entitlements", number, fault))
+    for number, line in enumerate(transactions, start=1):
+        try:
+            if isinstance(line, Rejected):
+                raise line
+            transaction = from_json(line)
+            log.advance(transaction.occurred_at, _UNBOUNDED)
+            log.transact(transaction, b"", number)
+        except Conflicting as conflict:
+            log.counts["conflict"] += 1
+            result.conflicts.append(Bad("transactions", number, conflict))
+        except Rejected as fault:
+            log.counts["rejected"] += 1
+            result.bad.append(Bad("transactions", number, fault))
+    if until is not None:
+        log.advance(until if isinstance(until, int) else from_iso(until, "until"), _UNBOUNDED)
+    return result
+
+
+def _publish(log: MemberLog, programs: Iterable[ProgramSpec | dict[str, Any]], result: SimulationResult) -> None:
+    for number, form in enumerate(programs, start=1):
+        try:
+            log.publish(form if isinstance(form, ProgramSpec) else parse_program(form))
+        except ProgramsRefused as refused:
+            result.bad += [Bad("programs", number, fault) for fault in refused.faults]
+        except Rejected as fault:
+            result.bad.append(Bad("programs", number, fault))
