@@ -1,0 +1,82 @@
+"""Questions to the brokers that are not about records: topics, log bounds, the group handle for offsets."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from time import monotonic
+
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.engine.settings import EngineSettings
+
+_LOG = logging.getLogger("streams.engine.kafka")
+_ASK_S = 10.0
+
+
+class TopicsUnfit(Exception):
+    """A topic is missing or does not have the shape the engine was told."""
+
+
+class BrokersAway(Exception):
+    """No broker answered in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Offsets of the first record kept and after the last stable one."""
+
+    low: int
+    high: int
+
+
+class Brokers:
+    """Safe to use from several threads. The consumer inside never joins the group nor fetches."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.brokers,
+                "group.id": settings.app_id,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "log_level": 3,
+            },
+            logger=_LOG,
+        )
+        self.group_metadata = self._consumer.consumer_group_metadata()
+
+    def bounds(self, topic: str, partition: int) -> Bounds:
+        """Raises KafkaException."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ASK_S)
+        return Bounds(low, high)
+
+    def verify_topics(self) -> str:
+        """Check input and changelog; returns the id of the input topic. Raises TopicsUnfit, BrokersAway."""
+        settings = self._settings
+        deadline = monotonic() + settings.startup_timeout_ms / 1_000
+        while True:
+            try:
+                topics = self._consumer.list_topics(timeout=_ASK_S).topics
+                for field in ("input_topic", "changelog_topic"):
+                    name = getattr(settings, field)
+                    found = len(topics[name].partitions) if name in topics else 0
+                    if found != settings.partitions:
+                        raise TopicsUnfit(
+                            f"{field} {name!r}: has {found} partitions, settings say {settings.partitions}. "
+                            "Create it so, or correct the setting; the number is fixed at birth."
+                        )
+                return self._topic_id(settings.input_topic)
+            except KafkaException as error:
+                if monotonic() > deadline:
+                    raise BrokersAway(
+                        f"brokers {settings.brokers!r}: no answer for {settings.startup_timeout_ms} ms ({error}). "
+                        "Check the address and that they run."
+                    ) from error
+
+    def _topic_id(self, name: str) -> str:
+        admin = AdminClient({"bootstrap.servers": self._settings.brokers, "log_level": 3}, logger=_LOG)
+        described = admin.describe_topics(TopicCollection([name]), request_timeout=_ASK_S)
+        return str(described[name].result().topic_id)

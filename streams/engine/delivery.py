@@ -1,0 +1,194 @@
+"""Faust's Kafka transport, delivering batches.
+
+Replaced, through Faust's own extension points (`App.transport`, `Transport.Consumer`, the consumer's thread):
+one message a record with its tracking, gap intervals and acks; seeking to group offsets; the offset commit.
+Kept: group membership, the co-partitioned assignor, rebalance callbacks, heartbeats, flow control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import aiokafka
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, Message
+
+from streams.engine.assignment import Assignment
+from streams.engine.batch import Batch
+from streams.engine.exits import ExitCode, FailStop
+from streams.engine.settings import EngineSettings
+
+_FETCH_WAIT_S = 0.25
+
+
+def _aiokafka_tp(tp: TP) -> aiokafka.TopicPartition:
+    return aiokafka.TopicPartition(tp.topic, tp.partition)
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Runs aiokafka's consumer in its own event loop."""
+
+    def _create_worker_consumer(self, transport: BatchTransport) -> aiokafka.AIOKafkaConsumer:
+        settings = transport.settings
+        self._assignor = self.app.assignor
+        return aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=settings.brokers.split(","),
+            client_id=settings.app_id,
+            group_id=settings.app_id,
+            group_instance_id=settings.instance_id,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            # Positions come from the state alone; a missing offset must be an error, never a jump.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            # The broker checked the checksum on append and TCP checks the wire: 0.5 µs a record saved.
+            check_crcs=False,
+            max_poll_records=settings.poll_records_max,
+            max_partition_fetch_bytes=settings.fetch_bytes_max,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=min(1_500, settings.session_timeout_ms // 4),
+            rebalance_timeout_ms=max(30_000, settings.session_timeout_ms),
+            # A long restore does not poll; what stands still is the watchdog's business.
+            max_poll_interval_ms=86_400_000,
+        )
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        with self._or_end():
+            consumer = self._ensure_consumer()
+            for tp in map(_aiokafka_tp, assigned):
+                # A position, any position, keeps the fetcher from asking for the group's offset.
+                consumer.seek(tp, 0)
+                consumer.pause(tp)
+            await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        with self._or_end():
+            await super().on_partitions_revoked(revoked)
+
+    async def read_from(self, tp: TP, offset: int) -> None:
+        """Fetch a partition from an offset on."""
+        await self.call_thread(self._read_from, tp, offset)
+
+    async def _read_from(self, tp: TP, offset: int) -> None:
+        consumer = self._ensure_consumer()
+        consumer.seek(_aiokafka_tp(tp), offset)
+        consumer.resume(_aiokafka_tp(tp))
+
+    @contextmanager
+    def _or_end(self) -> Iterator[None]:
+        """aiokafka logs what a rebalance callback raises, and goes on as if it had worked."""
+        try:
+            yield
+        except Exception as error:
+            fail_stop: FailStop = self.transport.fail_stop
+            fail_stop.end(ExitCode.APP_CRASHED, "a rebalance callback failed", cause=error)
+
+    def member_id(self) -> str:
+        """The group's name for this member; empty once the group does not know it (any more)."""
+        return str(self._ensure_consumer()._coordinator.member_id)
+
+    def stable_end(self, tp: TP) -> int | None:
+        """Last stable offset as of the last fetch."""
+        try:
+            end: int | None = self._ensure_consumer().last_stable_offset(_aiokafka_tp(tp))
+        except IllegalStateError:
+            return None
+        return end
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Delivers one message a (partition, fetch), stamped with the assignment it was fetched under."""
+
+    transport: BatchTransport
+    _thread: BatchConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._assignment: Assignment = self.transport.assignment
+        self._fail_stop: FailStop = self.transport.fail_stop
+        self._reading: dict[TP, int] = {}
+        self._reading_changed = asyncio.Event()
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Yield what one fetch brought, as batches."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        epoch = self._assignment.epoch
+        active = self._active_partitions.intersection(self._reading)
+        if not active:
+            self._reading_changed.clear()
+            await self.wait(self._reading_changed, timeout=_FETCH_WAIT_S)
+            return
+        for tp, records in (await self._fetch(active)).items():
+            if epoch != self._assignment.epoch or not self.flow_active or self.should_stop:
+                return
+            batch = Batch(tp.partition, epoch, self._reading[tp], records)
+            self._reading[tp] = batch.end
+            message = self._to_message(tp, records[-1])
+            message.value = batch
+            yield tp, message
+
+    async def _fetch(self, active: set[TP]) -> Mapping[TP, list[Any]]:
+        try:
+            fetched = await self._thread.getmany(active, _FETCH_WAIT_S)
+        except ConsumerStoppedError:
+            raise
+        except OffsetOutOfRangeError as error:
+            self._fail_stop.end(ExitCode.POSITION_OUTSIDE_LOG, "the log does not have the next offset", cause=error)
+        except KafkaError as error:
+            self._fail_stop.end(ExitCode.INPUT_UNREADABLE, "the input log cannot be read", cause=error)
+        return {TP(tp.topic, tp.partition): records for tp, records in (fetched or {}).items()}
+
+    async def read_from(self, partition: int, offset: int) -> None:
+        """Start delivering a partition at an offset, unless it was taken away meanwhile."""
+        tp = TP(self.transport.settings.input_topic, partition)
+        epoch = self._assignment.epoch
+        try:
+            await self._thread.read_from(tp, offset)
+        except IllegalStateError:
+            return
+        if epoch == self._assignment.epoch:
+            self._reading[tp] = offset
+            self._reading_changed.set()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self._assignment.invalidate()
+        self._reading.clear()
+        if self._assignment.runners and not self._thread.member_id():
+            self._fail_stop.end(ExitCode.SESSION_LOST, "the group dropped this member while it ran partitions")
+        await super().on_partitions_revoked(revoked)
+        await self._assignment.settle()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        topic = self.transport.settings.input_topic
+        await self._assignment.assigned({tp.partition for tp in assigned if tp.topic == topic}, self)
+
+    async def perform_seek(self) -> None:
+        """Nothing: positions come from the state, see read_from."""
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Nothing: offsets are part of the transactions."""
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: the engine's watchdog knows what progress is."""
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Give it to `App.transport`."""
+
+    Consumer = BatchConsumer
+
+    def __init__(self, url: Any, app: Any, *, settings: EngineSettings, assignment: Assignment, fail_stop: FailStop):
+        super().__init__(url, app)
+        self.settings = settings
+        self.assignment = assignment
+        self.fail_stop = fail_stop

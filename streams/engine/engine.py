@@ -1,0 +1,92 @@
+"""Faust, made exact and fast: what a topology file uses.
+
+    engine = Engine(EngineSettings(...), fold=CashbackFold)
+    app = engine.app
+
+    @app.agent(engine.input)
+    async def decide(stream):
+        async for batch in engine.batches(stream):
+            await engine.take(batch)
+
+    engine.run()
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn
+
+from confluent_kafka import KafkaException
+
+from streams.engine.app import EngineApp
+from streams.engine.assignment import Assignment
+from streams.engine.batch import Batch, BatchSchema
+from streams.engine.brokers import Brokers, BrokersAway, TopicsUnfit
+from streams.engine.context import Context
+from streams.engine.delivery import BatchTransport
+from streams.engine.exits import ExitCode, FailStop
+from streams.engine.failpoints import Failpoint
+from streams.engine.fold import FoldFactory
+from streams.engine.observer import NoObserver, Observer
+from streams.engine.quiet import quiet_libraries
+from streams.engine.readiness import Readiness, State
+from streams.engine.settings import EngineSettings
+from streams.engine.versions import require_known_versions
+
+
+class Engine:
+    """One worker: one Faust app over one input topic, one fold a partition.
+
+    Raises UnknownVersion on a Faust or aiokafka it was not tested with.
+    """
+
+    def __init__(self, settings: EngineSettings, fold: FoldFactory, observer: Observer | None = None) -> None:
+        require_known_versions()
+        quiet_libraries()
+        observer = observer or NoObserver()
+        failpoint = None if settings.failpoint is None else Failpoint.parse(settings.failpoint)
+        self.settings = settings
+        self.readiness = Readiness()
+        self.fail_stop = FailStop(observer)
+        self._context = Context(settings, fold, observer, self.fail_stop, self.readiness, failpoint)
+        self._assignment = Assignment(self._context)
+        self.app = EngineApp(settings, self.fail_stop)
+        self.app.transport = BatchTransport(
+            self.app.conf.broker_consumer,
+            self.app,
+            settings=settings,
+            assignment=self._assignment,
+            fail_stop=self.fail_stop,
+        )
+        self.app.on_before_shutdown.connect(self._before_shutdown)
+        self.input = self.app.topic(settings.input_topic, schema=BatchSchema(), acks=False)
+        """The Faust topic to declare the agent on."""
+
+    async def batches(self, stream: Any) -> AsyncIterator[Batch]:
+        """The batches of a stream over `input`."""
+        async for event in stream.noack().events():
+            yield event.value
+
+    async def take(self, batch: Batch) -> None:
+        """Run a batch through the fold of its partition; waits while that partition is behind."""
+        await self._assignment.take(batch)
+
+    def pause(self, reason: str) -> None:
+        """Commit what is done and take nothing more until the process is restarted. May be called by a fold."""
+        self._context.pauses.append(reason)
+        self.readiness.become(State.PAUSED, reason)
+
+    def run(self) -> NoReturn:
+        """Be a worker process until SIGTERM or SIGINT (exit code 0) or a failure (an ExitCode)."""
+        try:
+            brokers = Brokers(self.settings)
+            self._assignment.open(brokers, brokers.verify_topics())
+        except TopicsUnfit as error:
+            self.fail_stop.end(ExitCode.TOPICS_UNFIT, str(error))
+        except (BrokersAway, KafkaException) as error:
+            self.fail_stop.end(ExitCode.BROKERS_AWAY, str(error))
+        self.app.Worker().execute_from_commandline()
+
+    async def _before_shutdown(self, app: Any, **_: Any) -> None:
+        self.readiness.become(State.STOPPING)
+        await self._assignment.shutdown()

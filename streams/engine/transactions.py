@@ -1,0 +1,162 @@
+"""The transactions of one source partition: outputs, changelog rows, position and group offset, all or nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from streams.engine.brokers import Brokers
+from streams.engine.failpoints import Failpoint, Place
+from streams.engine.position import POSITION_KEY, Position
+from streams.engine.settings import EngineSettings
+
+_LOG = logging.getLogger("streams.engine.kafka")
+
+FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+"""Errors that mean: somebody else owns this transactional id now."""
+
+
+class QueueStuck(Exception):
+    """Output waited longer than half the transaction timeout for room in the producer's queue."""
+
+
+class PartitionTransactions:
+    """One transactional producer. A new one with the same id fences this one: its next call to Kafka fails.
+
+    Not safe for concurrent use; the partition runner's lock sees to that. Every method may raise
+    KafkaException, after which the transaction must not be carried on.
+    """
+
+    def __init__(
+        self, settings: EngineSettings, partition: int, brokers: Brokers, failpoint: Failpoint | None = None
+    ) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._group_metadata = brokers.group_metadata
+        self._failpoint = failpoint
+        self._lost: KafkaError | None = None
+        self.opened_at: float | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.brokers,
+                "transactional.id": settings.transactional_id(partition),
+                "transaction.timeout.ms": settings.transaction_timeout_ms,
+                # The default of 100 ms is slept once or twice in every small transaction: 95 ms instead of 5.
+                "retry.backoff.ms": 5,
+                "linger.ms": 5,
+                "batch.size": 262_144,
+                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.kbytes": settings.queue_kbytes_max,
+                # Java's partitioner, so that any client finds a key where ours put it.
+                "partitioner": "murmur2_random",
+                "delivery.report.only.error": True,
+                "on_delivery": self._on_delivery_error,
+                "log_level": 3,
+            },
+            logger=_LOG,
+        )
+        self._produce = self._producer.produce
+
+    def fence(self) -> None:
+        """Take the transactional id over: what a former owner left open is aborted, what it tries next fails."""
+        deadline = monotonic() + 3 * self._settings.half_transaction_s
+        self._retry(self._producer.init_transactions, deadline)
+
+    def send(
+        self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None, /
+    ) -> None:
+        """Add one output record, partitioned by key. Waits while the queue is full; raises QueueStuck."""
+        if self.opened_at is None:
+            self._begin()
+        try:
+            if headers is None:
+                self._produce(topic, value, key)
+            else:
+                self._produce(topic, value, key, headers=headers)
+        except BufferError:
+            self._wait_for_room(lambda: self._produce(topic, value, key, headers=headers or []))
+
+    def commit(self, rows: Mapping[bytes, bytes | None], position: Position) -> None:
+        """Commit the outputs sent so far together with the changed rows and the position."""
+        if self.opened_at is None:
+            self._begin()
+        deadline = monotonic() + self._settings.half_transaction_s
+        for key, value in rows.items():
+            self._put_changelog(key, value)
+        self._put_changelog(POSITION_KEY, position.encode())
+        self._pass(Place.BEFORE_OFFSETS)
+        offset = TopicPartition(self._settings.input_topic, self._partition, position.next_offset)
+        self._retry(
+            lambda timeout: self._producer.send_offsets_to_transaction([offset], self._group_metadata, timeout),
+            deadline,
+        )
+        self._pass(Place.BEFORE_COMMIT)
+        self._retry(self._producer.commit_transaction, deadline)
+        self._producer.poll(0)
+        if self._lost is not None:
+            raise KafkaException(self._lost)
+        self.opened_at = None
+        self._pass(Place.AFTER_COMMIT)
+
+    def serve(self) -> None:
+        """Let the producer report errors; call once a batch."""
+        self._producer.poll(0)
+        if self._lost is not None:
+            raise KafkaException(self._lost)
+
+    def close(self) -> None:
+        """Give the producer up; whatever is open stays uncommitted."""
+        self._producer.close(self._settings.half_transaction_s)
+
+    def _begin(self) -> None:
+        self._producer.begin_transaction()
+        self.opened_at = monotonic()
+        self._pass(Place.BEFORE_PRODUCE)
+
+    def _put_changelog(self, key: bytes, value: bytes | None) -> None:
+        topic, partition = self._settings.changelog_topic, self._partition
+        try:
+            self._produce(topic, value, key, partition)
+        except BufferError:
+            self._wait_for_room(lambda: self._produce(topic, value, key, partition))
+
+    def _wait_for_room(self, produce: Callable[[], None]) -> None:
+        deadline = monotonic() + self._settings.half_transaction_s
+        while True:
+            self._producer.poll(0.01)
+            try:
+                return produce()
+            except BufferError as error:
+                if monotonic() > deadline:
+                    raise QueueStuck(
+                        f"partition {self._partition}: output queue full for {self._settings.half_transaction_s} s: "
+                        "the brokers do not take what the fold makes"
+                    ) from error
+
+    def _retry(self, call: Callable[[float], object], deadline: float) -> None:
+        """Repeat what Kafka says may be repeated, until the deadline; all else is raised."""
+        while True:
+            try:
+                call(max(0.1, deadline - monotonic()))
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable() or monotonic() > deadline:
+                    raise
+
+    def _on_delivery_error(self, error: KafkaError | None, _message: object) -> None:
+        if error is not None:
+            self._lost = error
+
+    def _pass(self, place: Place) -> None:
+        if self._failpoint is not None:
+            self._failpoint.reached(place)
