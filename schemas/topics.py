@@ -81,6 +81,8 @@ QUARANTINE = Topic(
     records=(),
     owner="streams",
     purpose="Records that could not be accepted: original bytes, reason and origin in headers",
+    # The largest record any other topic takes, and the headers that tell why it is here.
+    config={"max.message.bytes": str(2 * 1024 * 1024)},
 )
 STATE = Topic(
     name="cashback-state",

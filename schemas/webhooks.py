@@ -16,6 +16,10 @@ EVENT_TYPES = {
 }
 
 _SOURCE_TYPES = {"loyalty_program_redemption": "loyalty-program-redemption"}
+_SOURCE_FIELDS = (
+    *("campaign_id", "clip_id", "airdrop_id", "variant_id", "creative_id"),
+    *("loyalty_program_id", "redemption_id", "external_id"),
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -46,5 +50,5 @@ def webhook_object(record: str, datum: dict[str, Any]) -> dict[str, Any]:
 
 def _source(source: dict[str, Any]) -> dict[str, Any]:
     kind = source["type"]
-    fields = {name: value for name, value in source.items() if name != "type" and value is not None}
+    fields = {name: source[name] for name in _SOURCE_FIELDS if source.get(name) is not None}
     return {"type": _SOURCE_TYPES.get(kind, kind), **fields}
