@@ -93,14 +93,13 @@ def micros(value: object) -> int:
 
 def read_fact(line: Mapping[str, Any]) -> Fact:
     """The fact in one JSON object of contract.md §2. Raises `BadLineError`."""
-    unknown = line.keys() - _FIELDS
-    if unknown:
-        raise BadLineError(f"unknown field {min(unknown)}")
+    if not line.keys() <= _FIELDS:
+        raise BadLineError(f"unknown field {min(line.keys() - _FIELDS)}")
     for field in _REQUIRED_IDS:
         _check_id(field, line.get(field))
     for field in _OPTIONAL_IDS:
-        if line.get(field) is not None:
-            _check_id(field, line[field])
+        if (value := line.get(field)) is not None:
+            _check_id(field, value)
     if ":" in line["partner_id"]:
         raise BadLineError("partner_id has a colon")
     kind = line.get("kind")
@@ -177,7 +176,9 @@ def _check_amount(kind: str, amount: object) -> None:
 
 
 def _check_id(field: str, value: object) -> None:
+    if isinstance(value, str) and 1 <= len(value) <= 128 and value.isprintable():
+        return
     if not isinstance(value, str) or not 1 <= len(value) <= 128:
         raise BadLineError(f"{field} {value!r} is not 1 to 128 characters")
-    if not value.isprintable() and any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+    if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
         raise BadLineError(f"{field} {value!r} has a control character")

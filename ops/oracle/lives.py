@@ -63,8 +63,10 @@ def live(pair: Pair, standings: Sequence[Standing], final_clock: int) -> Life:
         span_ends = standings[index + 1].clock if index + 1 < len(standings) else final_clock
         earned = reward(pair, now)
         cleared = [c for c in life.cashbacks if c.state == CLEARED]
-        _review_cases(life, cleared, earned, now)
-        wanted = max(0, earned - sum(c.amount for c in cleared))
+        wanted = earned
+        if cleared:
+            _review_cases(life, cleared, earned, now)
+            wanted = max(0, earned - sum(c.amount for c in cleared))
         if is_expired(pair.terms, standings, index, pair.judging):
             wanted = 0
         pending = _meet(pair, life, wanted, standings, index)

@@ -119,7 +119,7 @@ class _PurchaseStory:
             if verdict.decision == "REWARDED"
         ]
         waiting = [by_id[name] for name, verdict in verdicts.items() if verdict.decision in WAITING]
-        pairs += self._late_pairs(waiting, pairs, judging)
+        pairs += self._late_pairs(waiting, pairs, judging) if waiting else []
         for pair in pairs:
             life = live(pair, self.standings, self.final_clock)
             self.result.cashbacks.update((c.cashback_transaction_id, c) for c in life.cashbacks)

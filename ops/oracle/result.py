@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import NamedTuple
 
 from ops.oracle.facts import Purchase
 
@@ -53,8 +54,7 @@ class Cashback:
             yield "reverted", self.reverted_at
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The latest word of one program on one purchase; `program_id` None is NO_PROGRAM."""
 
     transaction_id: str

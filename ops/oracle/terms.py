@@ -98,6 +98,8 @@ class Terms:
 
         Inside a bracket rewards never fall, so the least lies at net or at the first amount of a bracket.
         """
+        if net == gross:
+            return self.pays(net)
         steps = [b["up_to_minor"] + 1 for b in self.reward.get("brackets", ()) if "up_to_minor" in b]
         return min(self.pays(x) for x in (net, gross, *steps) if net <= x <= gross)
 
@@ -122,24 +124,22 @@ class TermsBook:
     """All versions of all programs."""
 
     def __init__(self, programs: Iterable[Mapping[str, Any]]) -> None:
-        self._versions: dict[str, list[Terms]] = {}
+        by_program: dict[str, list[Terms]] = {}
         for program in programs:
             terms = read_terms(program)
-            known = self._versions.setdefault(terms.program_id, [])
+            known = by_program.setdefault(terms.program_id, [])
             if all(terms.version != other.version for other in known):
                 known.append(terms)
+        self._programs = [by_program[program_id] for program_id in sorted(by_program)]
 
     def naming(self, fact: Fact) -> list[tuple[Terms, bool]]:
         """The version of each program that counts at the fact's time, where it names the purchase.
 
         The flag says whether that version is in force yet. Ordered by program_id.
         """
-        found = []
-        for program_id in sorted(self._versions):
-            terms, in_force = version_at(self._versions[program_id], fact.occurred_at)
-            if terms.names(fact):
-                found.append((terms, in_force))
-        return found
+        at = fact.occurred_at
+        found = [version_at(versions, at) for versions in self._programs]
+        return [(terms, in_force) for terms, in_force in found if terms.names(fact)]
 
 
 def version_at(versions: list[Terms], at: int) -> tuple[Terms, bool]:

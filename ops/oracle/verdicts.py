@@ -1,8 +1,7 @@
 """What each program says to a purchase, and the choice among those that could pay."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ops.oracle.standings import Standing
 from ops.oracle.terms import POINTS, Terms
@@ -11,8 +10,7 @@ WAITING = frozenset({"BELOW_MIN_SPEND", "ABOVE_MAX_SPEND", "REWARD_ZERO", "FULLY
 """Reasons that another amount may lift."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A decision of one program; `amount` only on REWARDED, `outranked_by` only on OUTRANKED."""
 
     decision: str

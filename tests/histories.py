@@ -1,0 +1,331 @@
+"""Made-up histories: small nasty ones for laws, long plain ones for load.
+
+All take a `random.Random`, so that a seed replays them and Hypothesis can drive and shrink them
+(`st.randoms(use_true_random=False)`).
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+
+Line = dict[str, Any]
+
+STARTS = (
+    datetime(2026, 3, 26, 9, 0, tzinfo=UTC),  # three days before summer time begins in Europe
+    datetime(2025, 10, 23, 18, 30, tzinfo=UTC),  # three days before it ends
+    datetime(2024, 2, 27, 23, 59, 59, 999_999, tzinfo=UTC),  # leap day ahead
+    datetime(2025, 11, 1, 4, 0, tzinfo=UTC),  # a day before it ends in New York
+)
+ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "UTC")
+BASKETS = (0, 1, 99, 100, 999, 1000, 1001, 1999, 2000, 2001, 3333, 4999, 5000, 5001, 28950)
+
+
+@dataclass(frozen=True)
+class History:
+    """Programs, inputs in file order, and the time to which the clock moves at the end (ISO 8601) or None."""
+
+    programs: list[Line]
+    transactions: list[Line]
+    until: str | None
+
+
+def nasty_history(rng: Random) -> History:
+    """A few purchases of a few members under a few programs, with everything that may go wrong."""
+    start = rng.choice(STARTS)
+    programs = [
+        version for n in range(rng.randint(1, 4)) for version in program_versions(rng, f"p{n}", start)
+    ]
+    arrivals: list[tuple[datetime, int, Line]] = []
+    for number in range(rng.randint(1, 3)):
+        for line in purchase(rng, f"x{number}", start):
+            arrivals.append((_arrival(rng, line), len(arrivals), line))
+    for _ in range(rng.randint(0, 3)):
+        at, _, line = rng.choice(arrivals)
+        again = line if chance(rng, 60) else conflicting(rng, line)
+        arrivals.append((at + _span(rng), len(arrivals), again))
+    arrivals.sort(key=lambda item: item[:2])
+    until = rng.choice((None, start + timedelta(days=rng.randint(0, 50)), start + timedelta(days=400)))
+    return History(programs, [line for _, _, line in arrivals], None if until is None else iso(until))
+
+
+def program_versions(rng: Random, program_id: str, start: datetime) -> list[Line]:
+    """One to three versions of one campaign around `start`; they agree on currency and unit."""
+    currency = "EUR" if chance(rng, 85) else "GBP"
+    unit = rng.choice(("currency", "currency", "points"))
+    first = {**campaign(rng, program_id, start, unit=unit), "currency": currency, "version": 1}
+    versions = [first]
+    for version in range(2, 2 + (rng.randint(0, 2) if chance(rng, 40) else 0)):
+        later = campaign(rng, program_id, start, unit=unit)
+        effective_from = iso(start + timedelta(hours=rng.randint(-48, 48)))
+        versions.append({**later, "currency": currency, "version": version, "effective_from": effective_from})
+    return versions
+
+
+def campaign(rng: Random, program_id: str, start: datetime, *, unit: str) -> Line:
+    """A campaign without version and currency, its edges on the amounts of `BASKETS`."""
+    program: Line = {
+        "program_id": program_id,
+        "type": "campaign",
+        "valid_from": iso(start - timedelta(days=rng.choice((30, 30, 1, 0)))),
+        "hold_days": rng.choice((0, 0, 1, 2, 14, 30)),
+        "reward": reward(rng, unit),
+    }
+    if chance(rng, 15):
+        program["valid_to"] = iso(start + timedelta(days=rng.choice((1, 2, 60))))
+    if chance(rng, 35):
+        program["min_spend_minor"] = rng.choice(BASKETS)
+    if chance(rng, 30):
+        program["max_spend_minor"] = max(rng.choice(BASKETS), program.get("min_spend_minor", 0))
+    if chance(rng, 40):
+        program["hold_anchor"] = rng.choice(("purchase", "settled"))
+    if chance(rng, 30):
+        program["auth_expiry_days"] = rng.choice((1, 2, 5, 30))
+    if chance(rng, 40):
+        program["stackable"] = True
+    if chance(rng, 25):
+        program["priority"] = rng.choice((-1, 0, 1))
+    program |= filters(rng)
+    if chance(rng, 20):
+        program["schedule"] = schedule(rng, start)
+    return program
+
+
+def filters(rng: Random) -> Line:
+    """Now and then something that shuts a purchase out."""
+    choices: Line = {}
+    for field, values in (
+        ("merchant_ids", ("shop", "inn")),
+        ("partner_ids", ("bank",)),
+        ("store_ids", ("s1", "s2")),
+        ("mccs", ("5411",)),
+        ("channels", ("ONLINE", "IN_STORE")),
+    ):
+        if chance(rng, 12):
+            choices[field] = [rng.choice(values)]
+    return choices
+
+
+def reward(rng: Random, unit: str) -> Line:
+    """Flat, percent or tiered with cliffs both ways."""
+    if chance(rng, 45):
+        ends = sorted({rng.choice(BASKETS[1:]) for _ in range(rng.randint(1, 3))})
+        brackets: list[Line] = [{"up_to_minor": end, "reward": plain_reward(rng)} for end in ends]
+        chosen: Line = {"type": "tiered", "brackets": [*brackets, {"reward": plain_reward(rng)}]}
+    else:
+        chosen = plain_reward(rng)
+    return chosen | ({"unit": "points"} if unit == "points" else {})
+
+
+def plain_reward(rng: Random) -> Line:
+    """A reward as it may stand in a bracket."""
+    if chance(rng, 50):
+        return {"type": "flat", "amount": rng.choice((0, 1, 50, 200))}
+    percent: Line = {"type": "percent", "bps": rng.choice((0, 1, 100, 150, 1000, 10_000))}
+    return percent | ({"max_amount": rng.choice((1, 30, 500))} if chance(rng, 25) else {})
+
+
+def schedule(rng: Random, start: datetime) -> Line:
+    """Opening hours; over midnight too."""
+    hours: Line = {"timezone": rng.choice(ZONES)}
+    if chance(rng, 40):
+        hours["weekdays"] = sorted(rng.sample(range(1, 8), rng.randint(1, 6)))
+    opens, closes = rng.sample(("00:00", "01:30", "02:30", "09:00", "18:00", "23:59"), 2)
+    if chance(rng, 70):
+        hours["from"] = opens
+    if chance(rng, 70) and (closes != "00:00" or "from" in hours):
+        hours["to"] = closes
+    if chance(rng, 25):
+        hours["excluded_dates"] = [(start + timedelta(days=rng.randint(0, 3))).date().isoformat()]
+    return hours
+
+
+def purchase(rng: Random, external_id: str, start: datetime) -> list[Line]:
+    """What happened to one purchase, in the order it happened."""
+    began = start + timedelta(minutes=rng.randint(0, 4 * 24 * 60))
+    same: Line = {
+        "partner_id": rng.choice(("bank", "bank", "wallet")),
+        "external_id": external_id,
+        "member_id": rng.choice(("ann", "ben")),
+        "merchant_id": rng.choice(("shop", "shop", "inn")),
+        "currency": "EUR" if chance(rng, 90) else rng.choice(("GBP", "JPY")),
+        "channel": rng.choice(("ONLINE", "IN_STORE")),
+    }
+    if chance(rng, 10):
+        same["livemode"] = rng.choice((True, False))
+    for field, values in (("store_id", ("s1", "s2")), ("mcc", ("5411", "5812"))):
+        if chance(rng, 50):
+            same[field] = rng.choice(values)
+    lines: list[Line] = []
+    for kind, amount in _steps(rng):
+        at = began if not lines else began + _span(rng)
+        part = {"part_id": f"{kind[0]}{len(lines)}"} if chance(rng, 90) else {}
+        lines.append({**same, "kind": kind, "occurred_at": iso(at), **part, **amount})
+    return lines
+
+
+def conflicting(rng: Random, line: Line) -> Line:
+    """The same identity with another content, or an event of the purchase somewhere else."""
+    if chance(rng, 50):
+        return {**line, "amount_minor": (line.get("amount_minor") or 0) + 1}
+    other = {"merchant_id": "elsewhere"} if chance(rng, 50) else {"currency": "USD"}
+    return {**line, "part_id": rng.choice((line.get("part_id"), "other")), **other}
+
+
+def mixed_inputs(
+    count: int,
+    seed: int,
+    *,
+    members: int = 1000,
+    partners: Sequence[str] = ("bank",),
+    start: datetime = datetime(2025, 1, 6, 8, 0, tzinfo=UTC),
+    seconds_between: float = 120.0,
+) -> Iterator[Line]:
+    """Exactly `count` plain inputs for load and end-to-end runs, in the order they arrive.
+
+    A tenth are duplicates, a twentieth come late (by up to two days), 15 % of the purchases are refunded
+    (half of them in part, a fifth of them before the purchase is known), three currencies, a fifth of the
+    purchases in two captures. `seconds_between` purchases on average: 50 000 inputs last a month.
+    """
+    rng = Random(seed)
+    under_way: list[tuple[datetime, int, Line]] = []
+    recent: deque[Line] = deque(maxlen=500)
+    now, number, queued = start, 0, 0
+    for made in range(count):
+        left = 0.9 * (count - made)  # without the duplicates among them
+        while len(under_way) < left and (not under_way or now < under_way[0][0]):
+            number += 1
+            now += timedelta(seconds=rng.expovariate(1 / seconds_between))
+            for at, line in _plain_purchase(rng, f"t{number}", now, members, partners):
+                queued += 1
+                heappush(under_way, (at, queued, line))
+        if recent and (not under_way or rng.random() < 0.1):
+            yield rng.choice(recent)
+        else:
+            line = heappop(under_way)[2]
+            recent.append(line)
+            yield line
+
+
+def mixed_programs() -> list[Line]:
+    """Campaigns under which `mixed_inputs` earn: percent, tiered, points and a stackable flat one."""
+    begin = {"type": "campaign", "version": 1, "valid_from": "2024-01-01T00:00:00Z"}
+    tiers = [{"up_to_minor": 2000, "reward": {"type": "flat", "amount": 50}}]
+    points = {
+        "type": "tiered",
+        "unit": "points",
+        "brackets": [*tiers, {"reward": {"type": "flat", "amount": 200}}],
+    }
+    one = {"type": "percent", "bps": 100}
+    return [
+        {
+            **begin,
+            "program_id": "one-percent",
+            "currency": "EUR",
+            "min_spend_minor": 1001,
+            "hold_days": 14,
+            "reward": one,
+        },
+        {
+            **begin,
+            "program_id": "points",
+            "currency": "EUR",
+            "hold_days": 0,
+            "stackable": True,
+            "reward": points,
+        },
+        {
+            **begin,
+            "program_id": "pounds",
+            "currency": "GBP",
+            "hold_days": 2,
+            "hold_anchor": "settled",
+            "reward": one,
+        },
+        {
+            **begin,
+            "program_id": "dollars",
+            "currency": "USD",
+            "hold_days": 1,
+            "reward": {"type": "flat", "amount": 25},
+        },
+    ]
+
+
+def chance(rng: Random, percent: int) -> bool:
+    """True in `percent` of 100 cases; shrinks to False."""
+    return rng.randint(0, 99) >= 100 - percent
+
+
+def iso(at: datetime) -> str:
+    """ISO 8601 with Z."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _steps(rng: Random) -> list[tuple[str, Line]]:
+    """Kinds and amounts of one purchase."""
+    basket = rng.choice(BASKETS)
+    steps: list[tuple[str, Line]] = []
+    if chance(rng, 15):
+        steps.append(("AUTHORIZED", {}))
+    if chance(rng, 60):
+        steps.append(("AUTHORIZED", {"amount_minor": basket}))
+    if chance(rng, 20):
+        steps.append(("AUTHORIZED", {"amount_minor": rng.choice(BASKETS)}))
+    if chance(rng, 80):
+        steps.append(("SETTLED", {"amount_minor": basket if chance(rng, 60) else rng.choice(BASKETS)}))
+    if chance(rng, 25):
+        steps.append(("SETTLED", {"amount_minor": rng.choice(BASKETS)}))
+    for _ in range(rng.randint(0, 3) if chance(rng, 50) else 0):
+        steps.append(("REFUNDED", {"amount_minor": rng.choice((basket, basket // 3, rng.choice(BASKETS)))}))
+    if chance(rng, 12):
+        steps.append((rng.choice(("VOIDED", "DECLINED")), {}))
+    return steps or [("REFUNDED", {"amount_minor": basket})]
+
+
+def _span(rng: Random) -> timedelta:
+    """From minutes to weeks; whole days meet holds and expiries to the microsecond."""
+    if chance(rng, 30):
+        return timedelta(days=rng.choice((1, 2, 5, 14, 30, 60)), microseconds=rng.choice((0, 0, 1, -1)))
+    return timedelta(minutes=rng.choice((0, 1, 60, 60 * 24, 60 * 24 * 3)) + rng.randint(0, 90))
+
+
+def _arrival(rng: Random, line: Line) -> datetime:
+    at = datetime.fromisoformat(line["occurred_at"])
+    return at + _span(rng) if chance(rng, 25) else at
+
+
+def _plain_purchase(
+    rng: Random, external_id: str, now: datetime, members: int, partners: Sequence[str]
+) -> list[tuple[datetime, Line]]:
+    """One purchase of a load run, each line with its arrival."""
+    amount = rng.randint(100, 9000)
+    same: Line = {
+        "partner_id": rng.choice(partners),
+        "external_id": external_id,
+        "member_id": f"m{rng.randrange(members)}",
+        "merchant_id": "grocer",
+        "currency": rng.choices(("EUR", "GBP", "USD"), (70, 15, 15))[0],
+        "channel": rng.choice(("IN_STORE", "ONLINE")),
+        "store_id": f"s{rng.randrange(5)}",
+        "mcc": "5411",
+    }
+    events = [(now, "AUTHORIZED", amount)]
+    for captured in [amount] if rng.random() < 0.8 else [amount // 3, amount - amount // 3]:
+        events.append((now + timedelta(hours=rng.randint(1, 48)), "SETTLED", captured))
+    known_from = now
+    if rng.random() < 0.15:
+        back = amount if rng.random() < 0.5 else rng.randint(1, amount)
+        early = rng.random() < 0.2
+        at = now + timedelta(hours=rng.randint(1, 3) if early else rng.randint(24, 480))
+        events.append((at, "REFUNDED", back))
+        known_from = at + timedelta(seconds=1) if early else now
+    lines = []
+    for part, (at, kind, minor) in enumerate(events):
+        line = {**same, "kind": kind, "part_id": f"{part}", "amount_minor": minor, "occurred_at": iso(at)}
+        late = timedelta(hours=rng.randint(1, 48)) if rng.random() < 0.05 else timedelta()
+        lines.append((at if kind == "REFUNDED" else max(at + late, known_from), line))
+    return lines
