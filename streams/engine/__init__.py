@@ -1,8 +1,8 @@
 """Makes Faust exact and fast; knows nothing of what the records mean.
 
-Faust keeps: app and worker life cycle, group membership, co-partitioned assignment, rebalance signals, agents.
-Replaced: delivery (batches), state and its restore, commits (one Kafka transaction for everything), supervision
-of failures (the process ends).
+Faust keeps: app and worker life cycle, group membership, co-partitioned assignment, rebalance signals,
+agents. Replaced: delivery (batches), state and its restore, commits (one Kafka transaction for everything),
+supervision of failures (the process ends).
 """
 
 from streams.engine.batch import Batch

@@ -10,10 +10,11 @@ from faust.app.base import BootStrategy
 from yarl import URL
 
 from streams.engine.exits import ExitCode, FailStop
+from streams.engine.readiness import Readiness, State
 from streams.engine.settings import EngineSettings
 
 
-class EngineBoot(BootStrategy):  # type: ignore[misc]
+class EngineBoot(BootStrategy):
     """No Faust producer (outputs go through transactions), no web server, no sensors."""
 
     enable_kafka_producer = False
@@ -21,8 +22,10 @@ class EngineBoot(BootStrategy):  # type: ignore[misc]
     enable_sensors = False
 
 
-class EngineWorker(faust.Worker):  # type: ignore[misc]
+class EngineWorker(faust.Worker):
     """Leaves logging to the process main, and SIGUSR2 harmless (Faust opens a debugger on it and hangs)."""
+
+    app: EngineApp
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, override_logging=False, redirect_stdouts=False, quiet=True, **kwargs)
@@ -31,14 +34,36 @@ class EngineWorker(faust.Worker):  # type: ignore[misc]
     def _on_sigusr2(self) -> None:
         pass
 
+    def _on_sigint(self) -> None:
+        self.app.readiness.become(State.STOPPING)
+        super()._on_sigint()
 
-class EngineApp(faust.App):  # type: ignore[misc]
+    def _on_sigterm(self) -> None:
+        self.app.readiness.become(State.STOPPING)
+        super()._on_sigterm()
+
+
+class EngineAgent(faust.Agent):
+    """An agent that fails ends the process, whatever it did before the engine saw the batch."""
+
+    app: EngineApp
+
+    def __init__(self, *args: Any, app: EngineApp, **kwargs: Any) -> None:
+        super().__init__(*args, app=app, **kwargs)
+        self._on_error = self._end
+
+    async def _end(self, _agent: Any, error: BaseException) -> None:
+        self.app.fail_stop.end(ExitCode.APP_CRASHED, f"agent {self.name} raised", cause=error)
+
+
+class EngineApp(faust.App):
     """A crash of any Faust service ends the process: Faust would restart parts of it over a torn state."""
 
     BootStrategy = EngineBoot
 
-    def __init__(self, settings: EngineSettings, fail_stop: FailStop) -> None:
-        self._fail_stop = fail_stop
+    def __init__(self, settings: EngineSettings, fail_stop: FailStop, readiness: Readiness) -> None:
+        self.fail_stop = fail_stop
+        self.readiness = readiness
         node = settings.instance_id or f"worker-{os.getpid()}"
         super().__init__(
             settings.app_id,
@@ -48,6 +73,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
             web_enabled=False,
             store="memory://",
             Worker=EngineWorker,
+            Agent=EngineAgent,
             stream_wait_empty=False,
             stream_buffer_maxsize=16,
             broker_session_timeout=settings.session_timeout_ms / 1_000,
@@ -64,7 +90,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
         self._crash(reason)
 
     def _crash(self, reason: BaseException) -> None:
-        self._fail_stop.end(ExitCode.APP_CRASHED, "a part of Faust crashed", cause=reason)
+        self.fail_stop.end(ExitCode.APP_CRASHED, "a part of Faust crashed", cause=reason)
 
     def _create_directories(self) -> None:
         """None: there is no state on disk."""

@@ -1,9 +1,9 @@
 """Which partitions this worker runs, through rebalances.
 
-Kafka's eager protocol takes all partitions away at every rebalance and gives most of them back. State is kept
-across that: while nobody reads, everything done is committed; whatever comes back goes on where it stood, and
-only partitions that are new are fenced and restored. Should another worker have owned one in between, its fence
-ends this process at the next commit.
+Kafka's eager protocol takes all partitions away at every rebalance and gives most of them back. State is
+kept across that: while nobody reads, everything done is committed; whatever comes back goes on where it
+stood, and only partitions that are new are fenced and restored. Should another worker have owned one in
+between, its fence ends this process at the next commit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import gc
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Protocol
 
 from streams.engine.batch import Batch
@@ -36,6 +37,8 @@ class Assignment:
     def __init__(self, context: Context) -> None:
         self.epoch = 0
         self.runners: dict[int, PartitionRunner] = {}
+        self.waiting_since: float | None = monotonic()
+        """Since when (monotonic seconds) the group owes this worker an assignment; None = it has one."""
         self._context = context
         self._assigned: frozenset[int] = frozenset()
         self._opening: dict[int, threading.Event] = {}
@@ -48,10 +51,20 @@ class Assignment:
         """Give it the brokers, verified; before the first assignment."""
         self._brokers, self._topic_id = brokers, topic_id
 
+    @property
+    def active(self) -> bool:
+        """True while this worker runs partitions."""
+        return bool(self._assigned) and bool(self.runners)
+
+    @property
+    def paused(self) -> bool:
+        return bool(self._context.pauses)
+
     def invalidate(self) -> None:
         """From now on every batch fetched so far is stale."""
         self.epoch += 1
         self._assigned = frozenset()
+        self.waiting_since = monotonic()
 
     async def settle(self) -> None:
         """Commit everything done, after invalidate(): the partitions may belong to others next."""
@@ -61,6 +74,7 @@ class Assignment:
         """Go on with what is kept, give up what is gone, restore what is new (in the background)."""
         self.epoch += 1
         self._assigned = frozenset(partitions)
+        self.waiting_since = None
         await self._drop(set(self.runners) - self._assigned)
         for partition, cancelled in self._opening.items():
             if partition not in self._assigned:

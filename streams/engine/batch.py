@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import faust
-from faust.types import EventT, Message
+from faust.types import Message
 
 from streams.engine.fold import InputRecord
 
@@ -29,16 +29,16 @@ class Batch:
         return self.records[-1].offset + 1
 
 
-class BatchSchema(faust.Schema):  # type: ignore[misc]
+class BatchSchema(faust.Schema):  # type: ignore[type-arg]
     """Hands the batch on as it is. Records are decoded by the fold, where a bad one can be set aside.
 
     (Faust acks a message it fails to decode, and then throws into the agent.)
     """
 
-    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[EventT]]:
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
         create_event = app.create_event
 
-        async def decode(message: Message, *, propagate: bool = False) -> EventT:
+        async def decode(message: Message, *, propagate: bool = False) -> Any:
             return create_event(None, message.value, None, message)
 
         return decode

@@ -72,8 +72,8 @@ class Brokers:
             except KafkaException as error:
                 if monotonic() > deadline:
                     raise BrokersAway(
-                        f"brokers {settings.brokers!r}: no answer for {settings.startup_timeout_ms} ms ({error}). "
-                        "Check the address and that they run."
+                        f"brokers {settings.brokers!r}: no answer for {settings.startup_timeout_ms} ms "
+                        f"({error}). Check the address and that they run."
                     ) from error
 
     def _topic_id(self, name: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import aiokafka
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
@@ -29,11 +29,13 @@ def _aiokafka_tp(tp: TP) -> aiokafka.TopicPartition:
     return aiokafka.TopicPartition(tp.topic, tp.partition)
 
 
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Runs aiokafka's consumer in its own event loop."""
 
-    def _create_worker_consumer(self, transport: BatchTransport) -> aiokafka.AIOKafkaConsumer:
-        settings = transport.settings
+    transport: BatchTransport
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        settings = self.transport.settings
         self._assignor = self.app.assignor
         return aiokafka.AIOKafkaConsumer(
             bootstrap_servers=settings.brokers.split(","),
@@ -83,16 +85,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """aiokafka logs what a rebalance callback raises, and goes on as if it had worked."""
         try:
             yield
-        except Exception as error:
-            fail_stop: FailStop = self.transport.fail_stop
-            fail_stop.end(ExitCode.APP_CRASHED, "a rebalance callback failed", cause=error)
+        except Exception as error:  # noqa: BLE001 - ends the process
+            self.transport.fail_stop.end(ExitCode.APP_CRASHED, "a rebalance callback failed", cause=error)
 
     def member_id(self) -> str:
-        """The group's name for this member; empty once the group does not know it (any more)."""
         return str(self._ensure_consumer()._coordinator.member_id)
 
     def stable_end(self, tp: TP) -> int | None:
-        """Last stable offset as of the last fetch."""
         try:
             end: int | None = self._ensure_consumer().last_stable_offset(_aiokafka_tp(tp))
         except IllegalStateError:
@@ -100,7 +99,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return end
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+class BatchConsumer(driver.Consumer):
     """Delivers one message a (partition, fetch), stamped with the assignment it was fetched under."""
 
     transport: BatchTransport
@@ -119,12 +118,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Yield what one fetch brought, as batches."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow.wait())
         epoch = self._assignment.epoch
         active = self._active_partitions.intersection(self._reading)
-        if not active:
+        if not active or self._assignment.paused:
             self._reading_changed.clear()
-            await self.wait(self._reading_changed, timeout=_FETCH_WAIT_S)
+            await self.wait(self._reading_changed.wait(), timeout=_FETCH_WAIT_S)
             return
         for tp, records in (await self._fetch(active)).items():
             if epoch != self._assignment.epoch or not self.flow_active or self.should_stop:
@@ -132,7 +131,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             batch = Batch(tp.partition, epoch, self._reading[tp], records)
             self._reading[tp] = batch.end
             message = self._to_message(tp, records[-1])
-            message.value = batch
+            message.value = cast(Any, batch)
             yield tp, message
 
     async def _fetch(self, active: set[TP]) -> Mapping[TP, list[Any]]:
@@ -141,7 +140,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         except ConsumerStoppedError:
             raise
         except OffsetOutOfRangeError as error:
-            self._fail_stop.end(ExitCode.POSITION_OUTSIDE_LOG, "the log does not have the next offset", cause=error)
+            self._fail_stop.end(
+                ExitCode.POSITION_OUTSIDE_LOG, "the log does not have the next offset", cause=error
+            )
         except KafkaError as error:
             self._fail_stop.end(ExitCode.INPUT_UNREADABLE, "the input log cannot be read", cause=error)
         return {TP(tp.topic, tp.partition): records for tp, records in (fetched or {}).items()}
@@ -159,10 +160,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._reading_changed.set()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        if self._assignment.active and not self.member_id():
+            self._fail_stop.end(
+                ExitCode.SESSION_LOST, "the group dropped this member while it ran partitions"
+            )
         self._assignment.invalidate()
         self._reading.clear()
-        if self._assignment.runners and not self._thread.member_id():
-            self._fail_stop.end(ExitCode.SESSION_LOST, "the group dropped this member while it ran partitions")
         await super().on_partitions_revoked(revoked)
         await self._assignment.settle()
 
@@ -170,6 +173,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_assigned(assigned, generation_id)
         topic = self.transport.settings.input_topic
         await self._assignment.assigned({tp.partition for tp in assigned if tp.topic == topic}, self)
+
+    def member_id(self) -> str:
+        """The group's name for this member; empty = the group does not know it."""
+        return self._thread.member_id()
+
+    def stable_end(self, partition: int) -> int | None:
+        """Last stable offset of a partition as of the last fetch; None = not known."""
+        return self._thread.stable_end(TP(self.transport.settings.input_topic, partition))
 
     async def perform_seek(self) -> None:
         """Nothing: positions come from the state, see read_from."""
@@ -182,12 +193,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Nothing: the engine's watchdog knows what progress is."""
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]
+class BatchTransport(driver.Transport):
     """Give it to `App.transport`."""
 
     Consumer = BatchConsumer
 
-    def __init__(self, url: Any, app: Any, *, settings: EngineSettings, assignment: Assignment, fail_stop: FailStop):
+    def __init__(
+        self, url: Any, app: Any, *, settings: EngineSettings, assignment: Assignment, fail_stop: FailStop
+    ):
         super().__init__(url, app)
         self.settings = settings
         self.assignment = assignment

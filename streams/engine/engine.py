@@ -1,20 +1,21 @@
 """Faust, made exact and fast: what a topology file uses.
 
-    engine = Engine(EngineSettings(...), fold=CashbackFold)
-    app = engine.app
+engine = Engine(EngineSettings(...), fold=CashbackFold)
+app = engine.app
 
-    @app.agent(engine.input)
-    async def decide(stream):
-        async for batch in engine.batches(stream):
-            await engine.take(batch)
+@app.agent(engine.input)
+async def decide(stream):
+    async for batch in engine.batches(stream):
+        await engine.take(batch)
 
-    engine.run()
+engine.run()
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from confluent_kafka import KafkaException
 
@@ -32,6 +33,7 @@ from streams.engine.quiet import quiet_libraries
 from streams.engine.readiness import Readiness, State
 from streams.engine.settings import EngineSettings
 from streams.engine.versions import require_known_versions
+from streams.engine.watchdog import TICK_S, Membership, Watchdog
 
 
 class Engine:
@@ -50,7 +52,7 @@ class Engine:
         self.fail_stop = FailStop(observer)
         self._context = Context(settings, fold, observer, self.fail_stop, self.readiness, failpoint)
         self._assignment = Assignment(self._context)
-        self.app = EngineApp(settings, self.fail_stop)
+        self.app = EngineApp(settings, self.fail_stop, self.readiness)
         self.app.transport = BatchTransport(
             self.app.conf.broker_consumer,
             self.app,
@@ -58,6 +60,7 @@ class Engine:
             assignment=self._assignment,
             fail_stop=self.fail_stop,
         )
+        self.app.task(self._pulse)
         self.app.on_before_shutdown.connect(self._before_shutdown)
         self.input = self.app.topic(settings.input_topic, schema=BatchSchema(), acks=False)
         """The Faust topic to declare the agent on."""
@@ -72,7 +75,7 @@ class Engine:
         await self._assignment.take(batch)
 
     def pause(self, reason: str) -> None:
-        """Commit what is done and take nothing more until the process is restarted. May be called by a fold."""
+        """Commit what is done and take nothing more until the process restarts. A fold may call it."""
         self._context.pauses.append(reason)
         self.readiness.become(State.PAUSED, reason)
 
@@ -81,12 +84,21 @@ class Engine:
         try:
             brokers = Brokers(self.settings)
             self._assignment.open(brokers, brokers.verify_topics())
+            self._watchdog = Watchdog(
+                self._context, self._assignment, cast(Membership, self.app.consumer), brokers
+            )
+            self._watchdog.start()
         except TopicsUnfit as error:
             self.fail_stop.end(ExitCode.TOPICS_UNFIT, str(error))
         except (BrokersAway, KafkaException) as error:
             self.fail_stop.end(ExitCode.BROKERS_AWAY, str(error))
         self.app.Worker().execute_from_commandline()
 
-    async def _before_shutdown(self, app: Any, **_: Any) -> None:
+    async def _pulse(self) -> None:
+        while True:
+            self._watchdog.pulse()
+            await asyncio.sleep(TICK_S)
+
+    async def _before_shutdown(self, *_: Any, **__: Any) -> None:
         self.readiness.become(State.STOPPING)
         await self._assignment.shutdown()

@@ -59,7 +59,9 @@ class FailStop:
         self._observer = observer
         self._leaving = threading.Lock()
 
-    def end(self, code: ExitCode, reason: str, *, cause: BaseException | None = None, **context: object) -> NoReturn:
+    def end(
+        self, code: ExitCode, reason: str, *, cause: BaseException | None = None, **context: object
+    ) -> NoReturn:
         """Log one line and end the process. Callers in other threads wait for that end."""
         if not self._leaving.acquire(blocking=False):
             threading.Event().wait()

@@ -1,8 +1,8 @@
 """Places where tests let a worker die as by kill -9.
 
-`before-produce`, `after-produce`, `before-offsets`, `before-commit`, `after-commit`: at the n-th pass, written
-`before-commit@3`. `record@137`: in the middle of the 137th record, after the fold took it. `raise@137`: the fold
-raises at it instead. Without a failpoint nothing of this runs.
+`before-produce`, `after-produce`, `before-offsets`, `before-commit`, `after-commit`: at the n-th pass,
+written `before-commit@3`. `record@137`: in mid-batch, when the fold took the 137th record. `raise@137`: the
+fold raises at it instead. Without a failpoint nothing of this runs.
 """
 
 from __future__ import annotations

@@ -44,10 +44,15 @@ def open_partition(
         context.fail_stop.end(ExitCode.POSITION_OUTSIDE_LOG, str(error), partition=partition)
     except KafkaException as error:
         context.fail_stop.end(
-            ExitCode.RESTORE_FAILED, "Kafka refused the fence or the restore", cause=error, partition=partition
+            ExitCode.RESTORE_FAILED,
+            "Kafka refused the fence or the restore",
+            cause=error,
+            partition=partition,
         )
-    except BaseException as error:
-        context.fail_stop.end(ExitCode.RESTORE_FAILED, str(error) or "the fold raised", cause=error, partition=partition)
+    except BaseException as error:  # noqa: BLE001 - ends the process
+        context.fail_stop.end(
+            ExitCode.RESTORE_FAILED, str(error) or "the fold raised", cause=error, partition=partition
+        )
     context.observer.restored(partition, restored.rows, restored.seconds)
     if context.failpoint is not None:
         fold = context.failpoint.around(fold)

@@ -22,7 +22,7 @@ class UnreadablePosition(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where to read on (offset of the first record not in the state), and of which incarnation of the topic."""
+    """Where to read on: the first offset not in the state, and the incarnation of the topic it counts in."""
 
     next_offset: int
     topic_id: str

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 
-LIBRARIES = ("aiokafka", "faust", "mode", "kafka")
+LEVELS = {
+    "faust": logging.WARNING,
+    "mode": logging.WARNING,
+    # Its warnings tell of every ordinary rebalance.
+    "aiokafka": logging.ERROR,
+}
 
 
-def quiet_libraries(level: int = logging.WARNING) -> None:
-    """Let the libraries under the engine log from `level` up only."""
-    for name in LIBRARIES:
+def quiet_libraries() -> None:
+    for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(level)

@@ -100,7 +100,9 @@ def _read(
                 elif key is not None:
                     load(key, message.value())
             if monotonic() - heard_at > settings.restore_timeout_ms / 1_000:
-                raise RestoreStuck(f"changelog partition {partition}: nothing read for {settings.restore_timeout_ms} ms")
+                raise RestoreStuck(
+                    f"changelog partition {partition}: nothing read for {settings.restore_timeout_ms} ms"
+                )
     finally:
         consumer.close()
 
@@ -113,17 +115,17 @@ def _check(
     next_offset = 0 if position is None else position.next_offset
     if position is not None and position.topic_id != topic_id:
         raise PositionOutsideLog(
-            f"{log}: the state was made from another topic of this name (id {position.topic_id}, now {topic_id}): "
-            "it was deleted and created anew. Rebuild the state from the present log."
+            f"{log}: the state was made from another topic of this name (id {position.topic_id}, now "
+            f"{topic_id}): it was deleted and created anew. Rebuild the state from the present log."
         )
     if next_offset < bounds.low:
         raise PositionOutsideLog(
-            f"{log}: the state stands at {next_offset} but the log begins at {bounds.low}: retention removed records "
-            "the state has not seen. Bring them back from the archive, or restore a state that has seen them."
+            f"{log}: the state stands at {next_offset} but the log begins at {bounds.low}: retention removed "
+            "records the state has not seen. Bring them back from the archive, or a state that saw them."
         )
     if next_offset > bounds.high:
         raise PositionOutsideLog(
-            f"{log}: the state stands at {next_offset} but the log ends at {bounds.high}: the log lost records "
-            "the state has seen. Rebuild the state from the log as it is."
+            f"{log}: the state stands at {next_offset} but the log ends at {bounds.high}: the log lost "
+            "records the state has seen. Rebuild the state from the log as it is."
         )
     return next_offset

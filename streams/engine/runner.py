@@ -91,7 +91,9 @@ class PartitionRunner:
     async def _take_batches(self) -> None:
         while True:
             batch = await self._mailbox.get()
-            if batch.start > self.next_offset and batch.epoch == self._epoch:
+            if batch.epoch != self._epoch or self._pauses:
+                continue
+            if batch.start > self.next_offset:
                 self._fail_stop.end(
                     ExitCode.BATCH_LOST,
                     f"records {self.next_offset} to {batch.start - 1} were fetched but never arrived",
@@ -124,7 +126,7 @@ class PartitionRunner:
         elif opened_at is not None and self.progress_at - opened_at > self._settings.half_transaction_s:
             self._fail_stop.end(
                 ExitCode.TRANSACTION_FAILED,
-                f"a transaction stayed open for {self.progress_at - opened_at:.1f} s: one record takes too long",
+                f"a transaction stayed open for {self.progress_at - opened_at:.1f} s: the fold is too slow",
                 partition=self.partition,
             )
         return at
@@ -146,7 +148,7 @@ class PartitionRunner:
                 if pauses or (not at % _CLOCK_EVERY and monotonic() > deadline):
                     break
             self._transactions.serve()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - ends the process
             self._fail(error, offset=record.offset)
         if at:
             self.next_offset = records[at - 1].offset + 1
@@ -182,7 +184,7 @@ class PartitionRunner:
             await _finish(loop.run_in_executor(self._executor, self._transactions.commit, rows, position))
         except asyncio.CancelledError:
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - ends the process
             self._fail(error, offset=next_offset)
         self._committed_offset, self._committed_at = next_offset, monotonic()
         self._observer.committed(self.partition, len(rows), self._committed_at - started)

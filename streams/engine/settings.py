@@ -57,8 +57,8 @@ class EngineSettings:
                 raise ValueError(f"{name}={value}: must be at least 1")
         if self.transaction_timeout_ms > TRANSACTION_TIMEOUT_MS_MAX:
             raise ValueError(
-                f"transaction_timeout_ms={self.transaction_timeout_ms}: a crash would hold back readers that long; "
-                f"at most {TRANSACTION_TIMEOUT_MS_MAX}"
+                f"transaction_timeout_ms={self.transaction_timeout_ms}: a crash would hold back readers that "
+                f"long; at most {TRANSACTION_TIMEOUT_MS_MAX}"
             )
         if self.commit_interval_ms * 4 > self.transaction_timeout_ms:
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Store(Protocol):
-    """Rows of one partition. A row is small (a purchase, a counter): each changed row is one changelog record."""
+    """Rows of one partition. Keep rows small (a purchase, a counter): a changed row is a changelog record."""
 
     def get(self, key: bytes, /) -> bytes | None: ...
 

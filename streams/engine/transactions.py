@@ -1,10 +1,12 @@
-"""The transactions of one source partition: outputs, changelog rows, position and group offset, all or nothing."""
+"""Transactions of a source partition: outputs, changelog rows, position, group offset, all or nothing."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -68,7 +70,7 @@ class PartitionTransactions:
         self._produce = self._producer.produce
 
     def fence(self) -> None:
-        """Take the transactional id over: what a former owner left open is aborted, what it tries next fails."""
+        """Take the transactional id over: what its former owner left open is aborted, its next call fails."""
         deadline = monotonic() + 3 * self._settings.half_transaction_s
         self._retry(self._producer.init_transactions, deadline)
 
@@ -82,9 +84,9 @@ class PartitionTransactions:
             if headers is None:
                 self._produce(topic, value, key)
             else:
-                self._produce(topic, value, key, headers=headers)
+                self._produce(topic, value, key, headers=cast(Any, headers))
         except BufferError:
-            self._wait_for_room(lambda: self._produce(topic, value, key, headers=headers or []))
+            self._wait_for_room(lambda: self._produce(topic, value, key, headers=cast(Any, headers or [])))
 
     def commit(self, rows: Mapping[bytes, bytes | None], position: Position) -> None:
         """Commit the outputs sent so far together with the changed rows and the position."""
@@ -96,10 +98,8 @@ class PartitionTransactions:
         self._put_changelog(POSITION_KEY, position.encode())
         self._pass(Place.BEFORE_OFFSETS)
         offset = TopicPartition(self._settings.input_topic, self._partition, position.next_offset)
-        self._retry(
-            lambda timeout: self._producer.send_offsets_to_transaction([offset], self._group_metadata, timeout),
-            deadline,
-        )
+        send_offsets = partial(self._producer.send_offsets_to_transaction, [offset], self._group_metadata)
+        self._retry(send_offsets, deadline)
         self._pass(Place.BEFORE_COMMIT)
         self._retry(self._producer.commit_transaction, deadline)
         self._producer.poll(0)
@@ -116,7 +116,7 @@ class PartitionTransactions:
 
     def close(self) -> None:
         """Give the producer up; whatever is open stays uncommitted."""
-        self._producer.close(self._settings.half_transaction_s)
+        self._producer.close()
 
     def _begin(self) -> None:
         self._producer.begin_transaction()
@@ -139,8 +139,8 @@ class PartitionTransactions:
             except BufferError as error:
                 if monotonic() > deadline:
                     raise QueueStuck(
-                        f"partition {self._partition}: output queue full for {self._settings.half_transaction_s} s: "
-                        "the brokers do not take what the fold makes"
+                        f"partition {self._partition}: output queue full for "
+                        f"{self._settings.half_transaction_s} s: the brokers do not take what the fold makes"
                     ) from error
 
     def _retry(self, call: Callable[[float], object], deadline: float) -> None:

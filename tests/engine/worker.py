@@ -1,4 +1,4 @@
-"""A worker over a toy fold, run as a process of its own: `python -m tests.engine.worker '<settings as JSON>'`.
+"""A worker over a toy fold, run as a process: `python -m tests.engine.worker '<settings as JSON>'`.
 
 The fold counts records a key and sends one output a record: the key's running count and the record's value.
 A record lost or applied twice shows in the outputs, in the counts, and in the changelog.
@@ -7,7 +7,6 @@ A record lost or applied twice shows in the outputs, in the counts, and in the c
 from __future__ import annotations
 
 import json
-import os
 import struct
 import sys
 
@@ -49,7 +48,9 @@ def main() -> None:
     options = json.loads(sys.argv[1])
     output_topic = options.pop("output_topic")
     settings = EngineSettings(**options)
-    engine = Engine(settings, fold=lambda partition, store, send: Counting(partition, store, send, output_topic))
+    engine = Engine(
+        settings, fold=lambda partition, store, send: Counting(partition, store, send, output_topic)
+    )
 
     @engine.app.agent(engine.input)
     async def count(stream):  # type: ignore[no-untyped-def]
