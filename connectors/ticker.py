@@ -1,0 +1,117 @@
+"""Writes a Tick a second into every partition of `inputs`: holds end when nobody shops (clock=broker).
+
+Ticks carry no time that counts: the append time the broker gives them does. One that could not be delivered
+within seconds is dropped, the next one says the same.
+"""
+
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from connectors.writer import InputsUnavailable, inputs_partitions, inputs_producer
+from ops.health import HealthServer, NotReady, Readiness, Ready
+from ops.logs import configure_logging, get_logger
+from ops.settings import Settings, get_settings
+from schemas.codec import encode
+from schemas.topics import INPUTS
+
+PERIOD_S = 1.0
+SILENCE_S = 5.0
+"""Not ready when no tick was acknowledged for so long."""
+
+_log = get_logger()
+
+
+class Ticker:
+    """Ticks until `stop` is set; survives brokers that are away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.stop = threading.Event()
+        self._settings = settings
+        self._topic = INPUTS.full_name(settings.topic_prefix)
+        self._producer = inputs_producer(
+            settings, delivered=self._delivered, **{"delivery.timeout.ms": 5_000, "linger.ms": 0}
+        )
+        self._partitions = 0
+        self._delivered_at_s: float | None = None
+        self._is_away = False
+        self._fatal: KafkaError | None = None
+
+    def run(self) -> None:
+        """Tick every second until `stop` is set. Raises `KafkaException` when it never can again."""
+        while not self.stop.is_set():
+            started_at_s = time.monotonic()
+            self._tick()
+            self._producer.poll(0)
+            if self._fatal is not None:
+                raise KafkaException(self._fatal)
+            self.stop.wait(max(0.0, PERIOD_S - (time.monotonic() - started_at_s)))
+        self._producer.flush(SILENCE_S)
+
+    def readiness(self) -> Readiness:
+        """Ready while ticks arrive."""
+        if self._delivered_at_s is None:
+            return NotReady("no tick was acknowledged yet")
+        silence_s = time.monotonic() - self._delivered_at_s
+        if silence_s > SILENCE_S:
+            return NotReady(f"no tick was acknowledged for {silence_s:.0f} s: is Kafka up?")
+        return Ready()
+
+    def _tick(self) -> None:
+        try:
+            self._partitions = self._partitions or inputs_partitions(self._producer, self._settings)
+            value = encode("Tick", {"emitted_at": time.time_ns() // 1_000})
+            for partition in range(self._partitions):
+                self._producer.produce(self._topic, value, None, partition)
+        except (InputsUnavailable, BufferError) as error:
+            self._away(str(error))
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is None:
+            self._delivered_at_s = time.monotonic()
+            if self._is_away:
+                self._is_away = False
+                _log.info("ticks arrive again")
+        elif error.fatal():
+            self._fatal = error
+        else:
+            self._away(error.str())
+
+    def _away(self, reason: str) -> None:
+        if not self._is_away:
+            self._is_away = True
+            _log.warning("ticks do not arrive", reason=reason)
+
+
+def main() -> int:
+    """The process: ticks until SIGTERM or SIGINT; 2 when this clock needs no ticker."""
+    settings = get_settings()
+    configure_logging(settings, "ticker")
+    if settings.clock != "broker":
+        _log.error(
+            "clock: with clock=event the loader moves it; start no ticker, or set CASHBACK_CLOCK=broker"
+        )
+        return 2
+    ticker = Ticker(settings)
+
+    def end(_: int, __: FrameType | None) -> None:
+        ticker.stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    health = HealthServer(settings.health_host, settings.health_port, ticker.readiness)
+    _log.info("ticking", health_port=health.port)
+    try:
+        ticker.run()
+    finally:
+        health.close()
+    _log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
