@@ -21,30 +21,56 @@ class Settings(BaseSettings):
     registry_url: str | None = Field(None, description="Schema registry; none: the lock file alone")
     home: Path = Field(Path.home() / ".cache" / "cashback", description="Embedded servers: jars and files")
 
-    topic_prefix: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="Put before every topic, group and transactional id")
+    topic_prefix: str = Field(
+        "",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Put before every topic, group and transactional id",
+    )
     partitions: int = Field(4, ge=1, le=1024, description="Partitions of inputs, fixed at birth")
     replication_factor: int = Field(1, ge=1, le=5, description="Replicas of every topic")
-    clock: Literal["broker", "event"] = Field("broker", description="broker: append time of the log; event: the loader's stamp (history)")
+    clock: Literal["broker", "event"] = Field(
+        "broker", description="broker: append time of the log; event: the loader's stamp (history)"
+    )
 
     commit_interval_ms: int = Field(100, ge=5, le=2_000, description="Longest time a transaction collects")
-    transaction_timeout_ms: int = Field(10_000, ge=1_000, le=10_000, description="Broker aborts a transaction after")
+    transaction_timeout_ms: int = Field(
+        10_000, ge=1_000, le=10_000, description="Broker aborts a transaction after"
+    )
     session_timeout_ms: int = Field(6_000, ge=6_000, le=60_000, description="Group session of a worker")
     instance_id: str | None = Field(None, description="Static group membership of this worker")
-    stall_timeout_ms: int = Field(30_000, ge=5_000, le=600_000, description="No progress while there is lag for so long ends the worker")
+    stall_timeout_ms: int = Field(
+        30_000, ge=5_000, le=600_000, description="No progress while there is lag for so long ends the worker"
+    )
     due_slice: int = Field(5_000, ge=1, le=1_000_000, description="Due items fired before a commit")
     failpoint: str | None = Field(None, description="Crash on purpose (tests only)")
-    bad_input_limit: int = Field(1_000, ge=0, le=1_000_000, description="So many bad inputs in a row, of two partners, pause the worker; 0: never")
+    bad_input_limit: int = Field(
+        1_000,
+        ge=0,
+        le=1_000_000,
+        description="So many bad inputs in a row, of two partners, pause the worker; 0: never",
+    )
 
-    refund_horizon_days: int = Field(180, ge=1, le=3_650, description="How long a finished purchase is remembered")
+    refund_horizon_days: int = Field(
+        180, ge=1, le=3_650, description="How long a finished purchase is remembered"
+    )
     parked_days: int = Field(60, ge=1, le=365, description="How long a refund waits for its purchase")
-    max_age_days: int = Field(35, ge=1, le=3_650, description="Oldest occurred_at behind the clock (clock=broker)")
-    max_skew_minutes: int = Field(5, ge=0, le=1_440, description="Furthest occurred_at ahead of the clock (clock=broker)")
+    max_age_days: int = Field(
+        35, ge=1, le=3_650, description="Oldest occurred_at behind the clock (clock=broker)"
+    )
+    max_skew_minutes: int = Field(
+        5, ge=0, le=1_440, description="Furthest occurred_at ahead of the clock (clock=broker)"
+    )
 
-    commission_bps: int = Field(1_000, ge=0, le=10_000, description="Commission on rewards, hundredths of a percent")
+    commission_bps: int = Field(
+        1_000, ge=0, le=10_000, description="Commission on rewards, hundredths of a percent"
+    )
 
     health_host: str = Field("127.0.0.1", description="Where /healthz, /readyz and /metrics listen")
     health_port: int = Field(0, ge=0, le=65_535, description="Port of the same; 0: a free one")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged"
+    )
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or for eyes")
 
 

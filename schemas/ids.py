@@ -1,6 +1,6 @@
 """Deterministic ids: a prefix and 24 hex digits of SHA-256 over the fields joined by U+001F.
 
-A rebuild of everything from the input log yields the same ids. Source: contract of the system, "Life of a cashback".
+A rebuild of everything from the input log yields the same ids.
 Fields never contain U+001F: transactions with control characters are rejected.
 """
 
@@ -11,7 +11,9 @@ def transaction_id(livemode: bool, partner_id: str, member_id: str, external_id:
     return "tx_" + _digits(f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}")
 
 
-def cashback_id(livemode: bool, partner_id: str, member_id: str, external_id: str, program_id: str, sequence: int) -> str:
+def cashback_id(
+    livemode: bool, partner_id: str, member_id: str, external_id: str, program_id: str, sequence: int
+) -> str:
     return "cbtx_" + _digits(
         f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}\x1f{program_id}\x1f{sequence}"
     )
@@ -23,7 +25,9 @@ def event_id(cashback_transaction_id: str, transition: str) -> str:
 
 
 def redemption_id(livemode: bool, partner_id: str, member_id: str, external_id: str, program_id: str) -> str:
-    return "lpr_" + _digits(f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}\x1f{program_id}")
+    return "lpr_" + _digits(
+        f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}\x1f{program_id}"
+    )
 
 
 def reversal_case_id(cashback_transaction_id: str) -> str:

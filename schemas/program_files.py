@@ -49,7 +49,7 @@ def read_programs(path: Path) -> ProgramFile:
 
 
 def contradictions(programs: list[ProgramSpec]) -> list[Rejected]:
-    """Versions that cannot stand beside each other: one version with two contents, a change of currency or unit."""
+    """Versions that cannot stand together: one version with two contents, a change of currency or unit."""
     faults = []
     versions: dict[tuple[str, int], ProgramSpec] = {}
     assets: dict[str, ProgramSpec] = {}
@@ -57,10 +57,16 @@ def contradictions(programs: list[ProgramSpec]) -> list[Rejected]:
         name = f"{program.program_id} version {program.version}"
         same = versions.setdefault((program.program_id, program.version), program)
         if same != program:
-            faults.append(Rejected("version", f"{name} comes with two contents", "give the newer one a new version"))
+            faults.append(
+                Rejected("version", f"{name} comes with two contents", "give the newer one a new version")
+            )
         first = assets.setdefault(program.program_id, program)
         if (first.currency, first.reward.unit) != (program.currency, program.reward.unit):
-            faults.append(Rejected("currency", f"{name} changes currency or unit", "use a new program_id for another asset"))
+            faults.append(
+                Rejected(
+                    "currency", f"{name} changes currency or unit", "use a new program_id for another asset"
+                )
+            )
     return faults
 
 
@@ -91,7 +97,7 @@ def _json_forms(text: str) -> list[tuple[int, Any]]:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML as JSON would mean it: an unquoted 2024-01-01T00:00:00Z or 18:00 stays the string it looks like."""
+    """YAML as JSON would mean it: an unquoted 2024-01-01T00:00:00Z or 18:00 stays a string."""
 
 
 _PlainLoader.yaml_implicit_resolvers = {}
@@ -101,4 +107,6 @@ for _tag, _pattern, _first in (
     ("int", r"-?\d+", "-0123456789"),
     ("float", r"-?\d+\.\d+", "-0123456789"),
 ):
-    _PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})$"), [*_first, ""])
+    _PlainLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})$"), [*_first, ""]
+    )

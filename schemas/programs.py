@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,7 +26,7 @@ from pydantic import (
 from schemas.errors import Rejected
 from schemas.money import AMOUNT_MAX
 from schemas.times import Micros, from_iso, to_iso
-from schemas.transactions import LENGTH_MAX, check_id
+from schemas.transactions import check_id
 
 
 class ProgramsRefused(ValueError):
@@ -105,12 +106,18 @@ class Tiered(_Unit):
     def _ladder(self) -> "Tiered":
         ends = [bracket.up_to_minor for bracket in self.brackets]
         if ends[-1] is not None:
-            raise ValueError(f"baskets above {ends[-1]} fall in a gap; end with a bracket without up_to_minor")
+            raise ValueError(
+                f"baskets above {ends[-1]} fall in a gap; end with a bracket without up_to_minor"
+            )
         closed = [end for end in ends[:-1] if end is not None]
         if len(closed) != len(ends) - 1:
-            raise ValueError("only the last bracket may be without up_to_minor; give the others their upper end")
-        if any(later <= earlier for earlier, later in zip(closed, closed[1:], strict=False)):
-            raise ValueError(f"upper ends {closed} overlap or are not in order; sort them, each larger than the last")
+            raise ValueError(
+                "only the last bracket may be without up_to_minor; give the others their upper end"
+            )
+        if any(later <= earlier for earlier, later in pairwise(closed)):
+            raise ValueError(
+                f"upper ends {closed} overlap or are not in order; sort them, each larger than the last"
+            )
         return self
 
 
@@ -153,15 +160,22 @@ class Schedule(_Form):
     """Weekdays, hours and dates that count, by the wall clock of `timezone`."""
 
     timezone: Annotated[str, BeforeValidator(_zone)]
-    weekdays: Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1), BeforeValidator(_weekday_set)] | None = None
+    weekdays: (
+        Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1), BeforeValidator(_weekday_set)]
+        | None
+    ) = None
     opens: ClockTime | None = Field(None, alias="from")
     closes: ClockTime | None = Field(None, alias="to")
-    excluded_dates: Annotated[list[Annotated[str, BeforeValidator(_local_date)]], Field(min_length=1)] | None = None
+    excluded_dates: (
+        Annotated[list[Annotated[str, BeforeValidator(_local_date)]], Field(min_length=1)] | None
+    ) = None
 
     @model_validator(mode="after")
     def _some_time(self) -> "Schedule":
         if self.opens is not None and self.opens == self.closes:
-            raise ValueError(f"from and to are both {self.opens}: no time at all; leave both out for the whole day")
+            raise ValueError(
+                f"from and to are both {self.opens}: no time at all; leave both out for the whole day"
+            )
         return self
 
 
@@ -238,10 +252,14 @@ class ProgramSpec(_Form):
             raise ValueError("valid_to is not after valid_from; it is the first instant that counts no more")
         low, high = self.min_spend_minor, self.max_spend_minor
         if low is not None and high is not None and high < low:
-            raise ValueError(f"max_spend_minor {high} is below min_spend_minor {low}; no basket fits, change one")
+            raise ValueError(
+                f"max_spend_minor {high} is below min_spend_minor {low}; no basket fits, change one"
+            )
         loyal = self.type == "loyalty_program"
         if loyal != ((self.threshold_count is None) != (self.threshold_minor is None)):
-            raise ValueError("threshold_count or threshold_minor: exactly one on a loyalty_program, none elsewhere")
+            raise ValueError(
+                "threshold_count or threshold_minor: exactly one on a loyalty_program, none elsewhere"
+            )
         return self
 
     @property
@@ -285,7 +303,9 @@ def from_datum(datum: dict[str, Any]) -> ProgramSpec:
             if field in form:
                 form[field] = to_iso(form[field])
     except (OverflowError, ValueError):
-        raise ProgramsRefused([Rejected(field, "outside the years 2000–2099", "send microseconds UTC")]) from None
+        raise ProgramsRefused(
+            [Rejected(field, "outside the years 2000–2099", "send microseconds UTC")]
+        ) from None
     return parse_program(form)
 
 

@@ -23,15 +23,21 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d([.,]\d{1,6})?)?(Z|[+-]\d\d:\
 def from_iso(text: object, field: str) -> Micros:
     """Microseconds of an ISO 8601 instant with a zone. Raises `Rejected` naming `field`."""
     if not isinstance(text, str):
-        raise Rejected(field, f"{text!r} is not a time", "write an ISO 8601 string such as 2024-01-15T10:30:00Z")
+        raise Rejected(
+            field, f"{text!r} is not a time", "write an ISO 8601 string such as 2024-01-15T10:30:00Z"
+        )
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Rejected(field, f"{text!r} is not a time", "write ISO 8601 such as 2024-01-15T10:30:00Z") from None
+        raise Rejected(
+            field, f"{text!r} is not a time", "write ISO 8601 such as 2024-01-15T10:30:00Z"
+        ) from None
     if moment.tzinfo is None:
         raise Rejected(field, f"{text!r} has no time zone", "end it with Z, or with an offset such as +01:00")
     if not _ISO.fullmatch(text):
-        raise Rejected(field, f"{text!r} is not a full instant", "write ISO 8601 such as 2024-01-15T10:30:00Z")
+        raise Rejected(
+            field, f"{text!r} is not a full instant", "write ISO 8601 such as 2024-01-15T10:30:00Z"
+        )
     return in_range((moment - _EPOCH) // timedelta(microseconds=1), field)
 
 
@@ -39,7 +45,11 @@ def in_range(at: Micros, field: str) -> Micros:
     """`at` if it lies between 2000 and 2100. Raises `Rejected` naming `field`."""
     if EARLIEST <= at < LATEST:
         return at
-    raise Rejected(field, f"{at} µs lies outside the years 2000–2099", "send microseconds since 1970-01-01 UTC, or fix the sender's clock")
+    raise Rejected(
+        field,
+        f"{at} µs lies outside the years 2000–2099",
+        "send microseconds since 1970-01-01 UTC, or fix the sender's clock",
+    )
 
 
 def to_iso(at: Micros) -> str:

@@ -70,11 +70,13 @@ def checked(datum: Mapping[str, Any]) -> Transaction:
     transaction = Transaction(**datum)
     for field in _REQUIRED_IDS:
         value = getattr(transaction, field)
-        # isprintable is false for controls, and also for rare separators that only the full check may judge
+        # isprintable is false for controls, and for rare separators that only the full check may judge
         if not 1 <= len(value) <= LENGTH_MAX or not value.isprintable():
             check_id(field, value)
     if ":" in transaction.partner_id:
-        raise Rejected("partner_id", f"{transaction.partner_id!r} has a colon", "use a partner id without ':'")
+        raise Rejected(
+            "partner_id", f"{transaction.partner_id!r} has a colon", "use a partner id without ':'"
+        )
     for field in _OPTIONAL_IDS:
         value = getattr(transaction, field)
         if value is not None and (not 1 <= len(value) <= LENGTH_MAX or not value.isprintable()):
@@ -85,9 +87,13 @@ def checked(datum: Mapping[str, Any]) -> Transaction:
             raise Rejected("amount_minor", f"missing on {transaction.kind}", "send the amount in minor units")
     elif not 0 <= amount <= AMOUNT_MAX:
         problem = f"{amount} is negative" if amount < 0 else f"{amount} is above {AMOUNT_MAX}"
-        raise Rejected("amount_minor", problem, "send minor units; a refund is a positive amount of kind REFUNDED")
+        raise Rejected(
+            "amount_minor", problem, "send minor units; a refund is a positive amount of kind REFUNDED"
+        )
     if transaction.currency not in ISO_4217:
-        raise Rejected("currency", f"{transaction.currency!r} is not an ISO 4217 code", "send three capitals, e.g. EUR")
+        raise Rejected(
+            "currency", f"{transaction.currency!r} is not an ISO 4217 code", "send three capitals, e.g. EUR"
+        )
     if not EARLIEST <= transaction.occurred_at < LATEST:
         in_range(transaction.occurred_at, "occurred_at")
     return transaction
@@ -99,7 +105,9 @@ def from_json(line: object) -> Transaction:
     Raises `Rejected` naming the first field that is wrong.
     """
     if not isinstance(line, dict):
-        raise Rejected("line", "not a JSON object", "write one object a line, with the fields of a Transaction")
+        raise Rejected(
+            "line", "not a JSON object", "write one object a line, with the fields of a Transaction"
+        )
     for field in line:
         if field not in FIELDS:
             raise Rejected(str(field), "unknown field", f"use only {', '.join(FIELDS)}")
@@ -131,7 +139,9 @@ def _check_types(datum: dict[str, Any]) -> None:
     if datum["kind"] not in KINDS:
         raise Rejected("kind", f"{datum['kind']!r} is not a kind", f"use one of {', '.join(KINDS)}")
     if datum["channel"] not in CHANNELS:
-        raise Rejected("channel", f"{datum['channel']!r} is not a channel", f"use one of {', '.join(CHANNELS)}")
+        raise Rejected(
+            "channel", f"{datum['channel']!r} is not a channel", f"use one of {', '.join(CHANNELS)}"
+        )
     amount = datum.get("amount_minor")
     if amount is not None and type(amount) is not int:
         raise Rejected("amount_minor", f"{amount!r} is not an integer", "send minor units: 19.99 EUR is 1999")

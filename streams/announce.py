@@ -25,7 +25,12 @@ def transaction_id(who: PurchaseId) -> str:
 
 
 def transition(
-    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, change: Transition, cause: Transaction | None
+    who: PurchaseId,
+    purchase: Purchase,
+    pair: Pair,
+    program: Program,
+    change: Transition,
+    cause: Transaction | None,
 ) -> tuple[str, Datum]:
     """Record name and datum of a transition; `cause` is the event that led to it, None when time did."""
     match change:
@@ -34,11 +39,18 @@ def transition(
         case ClearedNow():
             return "CashbackCleared", _about(who, purchase, pair, change, "cleared")
         case Reverted():
-            return "CashbackReverted", _about(who, purchase, pair, change, "reverted") | {"reason": change.reason}
+            return "CashbackReverted", _about(who, purchase, pair, change, "reverted") | {
+                "reason": change.reason
+            }
 
 
 def _created(
-    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, change: Created, cause: Transaction | None
+    who: PurchaseId,
+    purchase: Purchase,
+    pair: Pair,
+    program: Program,
+    change: Created,
+    cause: Transaction | None,
 ) -> Datum:
     datum = _about(who, purchase, pair, change, "created")
     datum["amount"] = change.amount

@@ -6,7 +6,7 @@ from schemas.times import Micros
 
 
 class DueIndex:
-    """Keys by due time. An entry whose row has moved on is stale; whoever pops it compares it with the row."""
+    """Keys by due time. An entry whose row moved on is stale; whoever pops it compares it with the row."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[Micros, bytes]] = []

@@ -155,7 +155,9 @@ class CashbackFold:
     def _checked(self, record: InputRecord, datum: dict[str, Any]) -> Transaction:
         transaction = checked(datum)
         if record.key != transaction.key:
-            raise Rejected("key", f"{record.key!r} is not partner_id:member_id", "key the message by its member")
+            raise Rejected(
+                "key", f"{record.key!r} is not partner_id:member_id", "key the message by its member"
+            )
         if self._by_broker_clock:
             self._check_age(transaction.occurred_at)
         return transaction
@@ -166,7 +168,9 @@ class CashbackFold:
             raise Rejected("occurred_at", f"{to_iso(occurred_at)} is before {limit}", "send payments sooner")
         if occurred_at > self.log.clock + self._newest:
             limit = to_iso(self.log.clock + self._newest)
-            raise Rejected("occurred_at", f"{to_iso(occurred_at)} is after {limit}", "set the sender's clock right")
+            raise Rejected(
+                "occurred_at", f"{to_iso(occurred_at)} is after {limit}", "set the sender's clock right"
+            )
 
     def _publish(self, datum: dict[str, Any]) -> None:
         try:

@@ -1,12 +1,15 @@
-"""Joins matching, reward and pending: what every program says to a purchase, first and whenever it changes."""
+"""Joins matching and reward: what every program says to a purchase, at first and while its amount is open.
 
+A decision is the word of the judging. What refunds do to a reward later is told by events, not by decisions.
+"""
+
+from schemas.times import Micros
 from schemas.transactions import Transaction
 from streams import matching, pending
 from streams.matching import AMOUNT_REASONS
 from streams.program import Catalogue, Program
 from streams.purchase import Pair, Purchase, Reason
 from streams.reward import earned
-from schemas.times import Micros
 
 
 def judge(purchase: Purchase, transaction: Transaction, catalogue: Catalogue) -> None:
@@ -39,23 +42,24 @@ def require_amount(purchase: Purchase, transaction: Transaction, catalogue: Cata
 
 
 def judge_again(purchase: Purchase, catalogue: Catalogue, clock: Micros) -> None:
-    """Brings every pair up to a changed gross or net: the waiting ones by their amount, the others by their reward."""
-    programs = {id(pair): catalogue.get(pair.program_id, pair.version) for pair in purchase.pairs}
-    taken = any(pair.sequence and not programs[id(pair)].stackable for pair in purchase.pairs)
-    cleared = purchase.anything_cleared
+    """Judges the waiting pairs again by a changed gross or net; none waits any more once anything cleared."""
+    waiting = [pair for pair in purchase.pairs if pair.reason in AMOUNT_REASONS]
+    if not waiting or purchase.anything_cleared:
+        return
+    taken = any(
+        pair.sequence and not catalogue.get(pair.program_id, pair.version).stackable
+        for pair in purchase.pairs
+    )
     eligible: list[tuple[Pair, Program]] = []
-    for pair in purchase.pairs:
-        program = programs[id(pair)]
-        if pending.is_expired(purchase, program, clock):
+    for pair in waiting:
+        program = catalogue.get(pair.program_id, pair.version)
+        if (taken and not program.stackable) or pending.is_expired(purchase, program, clock):
             continue
-        if pair.sequence:
-            _restate(purchase, pair, program)
-        elif pair.reason in AMOUNT_REASONS and not cleared and (program.stackable or not taken):
-            reason = _amount_reason(purchase, pair, program)
-            if reason is None:
-                eligible.append((pair, program))
-            else:
-                pair.reason = reason
+        reason = _amount_reason(purchase, pair, program)
+        if reason is None:
+            eligible.append((pair, program))
+        else:
+            pair.reason = reason
     _choose(purchase, eligible)
 
 
@@ -64,24 +68,19 @@ def _choose(purchase: Purchase, eligible: list[tuple[Pair, Program]]) -> None:
     best = matching.winner(rivals, purchase.gross) if rivals else None
     for pair, program in eligible:
         if program.stackable or program is best:
-            _restate(purchase, pair, program)
+            _reward(purchase, pair, program)
         elif best is not None:
             pair.reason = Reason.OUTRANKED
             pair.outranked_by = best.program_id
 
 
-def _restate(purchase: Purchase, pair: Pair, program: Program) -> None:
-    """Sets reason and amount of a pair that was chosen, from the purchase as it stands."""
-    reward = reward_now(purchase, pair, program)
-    if pair.cleared:
-        # what cleared stays earned until an accounting user decides otherwise
-        pair.reason, pair.amount = Reason.REWARDED, max(reward, pair.cleared_sum)
-    elif reward:
-        pair.reason, pair.amount = Reason.REWARDED, reward
+def _reward(purchase: Purchase, pair: Pair, program: Program) -> None:
+    """Rewards a chosen pair on what is left of the purchase; without a reward it waits."""
+    pair.amount = reward_now(purchase, pair, program)
+    if pair.amount:
+        pair.reason = Reason.REWARDED
     else:
-        refused = _amount_reason(purchase, pair, program)
-        empty = Reason.FULLY_REFUNDED if purchase.net == 0 else Reason.REWARD_ZERO
-        pair.reason, pair.amount = refused or empty, 0
+        pair.reason = Reason.REWARD_ZERO if purchase.net else Reason.FULLY_REFUNDED
 
 
 def reward_now(purchase: Purchase, pair: Pair, program: Program) -> int:

@@ -44,7 +44,7 @@ def amount_mismatch(program: Program, gross: int) -> Reason | None:
 
 
 def winner(eligible: Iterable[Program], gross: int) -> Program:
-    """The one program, of those that do not stack, that rewards a purchase of `gross`. At least one is given."""
+    """The one program that rewards a purchase of `gross`, of at least one that do not stack."""
     return min(
         eligible,
         key=lambda program: (

@@ -8,15 +8,14 @@ from collections import Counter
 from typing import Any, Protocol
 
 from schemas.errors import Rejected
-from schemas.programs import ProgramSpec
 from schemas.program_files import contradictions
+from schemas.programs import ProgramSpec
 from schemas.times import DAY, Micros
 from schemas.transactions import Transaction
 from streams import announce, dedup, judging, pending, refunds
 from streams.due import DueIndex
 from streams.program import Catalogue
 from streams.purchase import (
-    Pair,
     Parked,
     Purchase,
     PurchaseId,
@@ -85,7 +84,7 @@ class MemberLog:
         return True
 
     def publish(self, spec: ProgramSpec) -> bool:
-        """Adds a program version; False when it is known already. Raises `Rejected` when it contradicts others."""
+        """Adds a program version; False when it is known. Raises `Rejected` when it contradicts others."""
         known = self.catalogue.specs_of(spec.program_id)
         if spec in known:
             return False
@@ -108,15 +107,19 @@ class MemberLog:
                 self.counts["duplicate"] += 1
                 return
             case dedup.Conflict(problem):
-                raise Conflicting("identity", problem, "what came first stands; send a correction as a new event")
+                raise Conflicting(
+                    "identity", problem, "what came first stands; send a correction as a new event"
+                )
             case dedup.Fresh(digest):
                 pass
         if len(purchase.seen) >= EVENTS_MAX:
-            raise Rejected("external_id", f"more than {EVENTS_MAX} events of one purchase", "use a new external_id")
+            raise Rejected(
+                "external_id", f"more than {EVENTS_MAX} events of one purchase", "use a new external_id"
+            )
         dedup.remember(purchase, transaction, digest)
         purchase.touched_at = self.clock
         if purchase.merchant_id or dedup.opens(transaction):
-            self._apply(who, purchase, transaction, was_parked=row is not None and not purchase.merchant_id)
+            self._apply(who, purchase, transaction)
         else:
             self.parked += row is None
             self.counts["parked"] += 1
@@ -125,29 +128,35 @@ class MemberLog:
         if purchase.pairs:
             self._fire_own(key)
 
-    def _apply(self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, was_parked: bool) -> None:
-        first = not purchase.merchant_id
-        if first:
-            purchase.merchant_id, purchase.currency = transaction.merchant_id, transaction.currency
-            self.parked -= was_parked
-            for parked in refunds.join(purchase):
-                self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
-                self.counts["conflict"] += 1
+    def _apply(self, who: PurchaseId, purchase: Purchase, transaction: Transaction) -> None:
+        """Takes an event of a known purchase, or the one that makes it known, through judging and pending."""
+        opened_now = not purchase.merchant_id
+        if opened_now:
+            self._open(who, purchase, transaction)
+        standing, words = _standing(purchase), _words(purchase)
         record_fact(purchase, transaction.kind, transaction.amount_minor or 0, transaction.occurred_at)
-        before = _words(purchase)
-        judged_now = self._judge(purchase, transaction)
+        judged_now = self._judge(purchase, transaction, changed=_standing(purchase) != standing)
         if refunds.count_over_refund(purchase):
             self.counts["over_refunded"] += 1
-        if first or _words(purchase) != before:
+        if opened_now or _words(purchase) != words:
             self._outcomes.decision(who, announce.decision(who, purchase, transaction.occurred_at))
         if purchase.purchased_at:
             self._settle(who, purchase, transaction, judged_now=judged_now)
 
-    def _judge(self, purchase: Purchase, transaction: Transaction) -> bool:
+    def _open(self, who: PurchaseId, purchase: Purchase, transaction: Transaction) -> None:
+        """Binds a purchase to its merchant and currency, and lets what was parked for it join."""
+        purchase.merchant_id, purchase.currency = transaction.merchant_id, transaction.currency
+        self.parked -= bool(purchase.parked)
+        for parked in refunds.join(purchase):
+            self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
+            self.counts["conflict"] += 1
+
+    def _judge(self, purchase: Purchase, transaction: Transaction, *, changed: bool) -> bool:
         """Brings the pairs up to date; whether this event is the one the purchase is judged by."""
         if purchase.purchased_at:
             self.counts["applied"] += 1
-            judging.judge_again(purchase, self.catalogue, self.clock)
+            if changed:
+                judging.judge_again(purchase, self.catalogue, self.clock)
             return False
         if dedup.opens(transaction) and transaction.amount_minor is not None:
             self.counts["judged"] += 1
@@ -156,12 +165,11 @@ class MemberLog:
         self.counts["applied"] += 1
         if dedup.opens(transaction):
             judging.require_amount(purchase, transaction, self.catalogue)
-        elif purchase.void:
-            for pair in purchase.pairs:
-                pair.reason = Reason.TRANSACTION_VOID
         return False
 
-    def _settle(self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, judged_now: bool) -> None:
+    def _settle(
+        self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, judged_now: bool
+    ) -> None:
         """Makes what should be pending so, pair by pair, and revises reversal cases."""
         at = transaction.occurred_at
         for pair in purchase.pairs:
@@ -175,7 +183,9 @@ class MemberLog:
                 record, datum = announce.transition(who, purchase, pair, program, change, transaction)
                 self._emit(who, record, datum)
             for cleared in refunds.revise_cases(pair, reward, transaction.kind, at):
-                self._outcomes.case(who, announce.reversal_case(who, purchase, pair, program, cleared, transaction))
+                self._outcomes.case(
+                    who, announce.reversal_case(who, purchase, pair, program, cleared, transaction)
+                )
 
     def _fire_own(self, key: bytes) -> None:
         """What became due by a record itself fires right after it."""
@@ -215,7 +225,7 @@ class MemberLog:
             self.due.push(due_at, key)
 
     def _due_at(self, purchase: Purchase) -> Micros:
-        """When a row is due: its first pair, its first parked event, or, when it is finished, to be forgotten."""
+        """When a row is due: its first pair or parked event, or, when it is finished, to be forgotten."""
         dues = [parked.arrived_at + self._patience for parked in purchase.parked]
         for pair in purchase.pairs:
             if pair.pending:
@@ -231,6 +241,10 @@ class MemberLog:
 
 class Conflicting(Rejected):
     """Another content under a known identity, or another merchant or currency than the purchase's."""
+
+
+def _standing(purchase: Purchase) -> tuple[int, int, bool]:
+    return purchase.gross, purchase.net, purchase.settled_at > 0
 
 
 def _words(purchase: Purchase) -> list[tuple[Reason, int, str | None]]:

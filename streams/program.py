@@ -1,5 +1,6 @@
 """Programs as the stages use them, and the catalogue of their versions."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -23,7 +24,7 @@ class Rung(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A schedule: local weekdays, minutes of the day and dates; `closes` before `opens` runs over midnight."""
+    """A schedule: local weekdays, minutes of the day, dates; `closes` before `opens` runs over midnight."""
 
     zone: ZoneInfo
     weekdays: frozenset[int]
@@ -46,7 +47,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """One version of a program; None in a filter means all. Durations in microseconds, amounts in minor units."""
+    """One version of a program; a filter of None means all. Durations in microseconds, amounts in minor."""
 
     program_id: str
     version: int
@@ -174,7 +175,7 @@ def compiled(spec: forms.ProgramSpec) -> Program:
     )
 
 
-def _set(names: list[str] | None) -> frozenset[str] | None:
+def _set(names: Sequence[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(names)
 
 

@@ -1,7 +1,8 @@
 """The row of one purchase: what is known of it, what each program said, what is pending and what cleared.
 
 A row is decoded afresh for each record, so the stages change it in place; it is kept as bytes.
-Times are microseconds UTC, 0 meaning "not yet"; amounts are minor units of the purchase's currency, rewards of theirs.
+Times are microseconds UTC, 0 meaning "not yet". Amounts are minor units of the purchase's currency, rewards
+of their own asset.
 """
 
 from enum import IntEnum
@@ -52,7 +53,7 @@ class Cleared(msgspec.Struct, array_like=True, gc=False):
 class Pair(msgspec.Struct, array_like=True, gc=False):
     """One program's word on the purchase, under the version it was judged by.
 
-    `floating`: the amount did not fit at the judging event, so it is looked at again with every change of gross.
+    `floating`: the amount did not fit at the judging event, so it is looked at again when gross changes.
     `amount` is what a REWARDED pair earns in all; `pending` the part of it that has not cleared.
     """
 

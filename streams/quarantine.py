@@ -1,4 +1,4 @@
-"""Where inputs go that cannot be accepted: the original bytes, with reason and origin in Kafka Connect's headers."""
+"""What is said of inputs that cannot be accepted: reason and origin, under Kafka Connect's header names."""
 
 from collections import deque
 
@@ -10,7 +10,7 @@ def headers(
 ) -> Headers:
     """Headers of a quarantined record.
 
-    `reason` is one of a closed set (undecodable, rejected, conflict, parked_too_long), `message` is for people.
+    `reason` is undecodable, rejected, conflict or parked_too_long; `message` is for people.
     """
     return [
         ("__connect.errors.topic", topic.encode()),

@@ -1,4 +1,4 @@
-"""Stage: refunds, voids and declines: parked until their purchase is known, and what they do after a reward cleared."""
+"""Stage: refunds, voids and declines: parked until their purchase is known, cases after clearing."""
 
 from schemas.times import Micros
 from schemas.transactions import DECLINED, KINDS, REFUNDED, VOIDED, Transaction
@@ -54,7 +54,7 @@ def count_over_refund(purchase: Purchase) -> bool:
 
 
 def revise_cases(pair: Pair, reward: int, kind: str, at: Micros) -> list[Cleared]:
-    """The cleared cashbacks of a pair whose reversal case opens or changes, now that it earns `reward` in all.
+    """The cleared cashbacks whose reversal case opens or changes, now that the pair earns `reward` in all.
 
     What is too much is looked for in the latest cashback first. Only a refund, void or decline opens a case;
     a later capture may make one good again.
@@ -74,6 +74,4 @@ def revise_cases(pair: Pair, reward: int, kind: str, at: Micros) -> list[Cleared
 
 
 def _forget(purchase: Purchase, parked: Parked) -> None:
-    purchase.seen = [
-        seen for seen in purchase.seen if (seen[0], seen[1]) != (parked.kind, parked.part_id)
-    ]
+    purchase.seen = [seen for seen in purchase.seen if (seen[0], seen[1]) != (parked.kind, parked.part_id)]

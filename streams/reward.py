@@ -13,8 +13,8 @@ def reward_on(program: Program, amount: int) -> int:
 def earned(program: Program, net: int, gross: int) -> int:
     """Reward of a purchase of `gross` of which `net` is left after refunds.
 
-    The least reward of any amount between the two. A ladder may pay more for less; were the reward taken on net alone,
-    a refund could raise it, and were it merely kept from rising, its amount would depend on the order of refunds.
+    The least reward of any amount between the two. A ladder may pay more for less: were the reward taken on
+    net alone, a refund could raise it; were it merely kept from rising, the order of refunds would matter.
     """
     if net <= 0 or net < program.min_spend:
         return 0

@@ -1,4 +1,4 @@
-"""Judges a whole history with the stages of the stream, without a broker: dry runs, tests, worked examples."""
+"""Judges a whole history with the stages of the stream, without a broker: dry runs, worked examples."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -40,6 +40,7 @@ class SimulationResult:
     counts: Counter[str] = field(default_factory=Counter)
     bad: list[Bad] = field(default_factory=list)
     conflicts: list[Bad] = field(default_factory=list)
+    _words: dict[tuple[str, str | None], tuple[Any, ...]] = field(default_factory=dict, repr=False)
 
     def event(self, who: PurchaseId, record: str, datum: Datum) -> None:
         line = webhook_object(record, datum)
@@ -60,13 +61,26 @@ class SimulationResult:
             for name in ("amount", "outranked_by"):
                 if word.get(name) is not None:
                     line[name] = word[name]
-            self.decisions.append(line | {"livemode": datum["livemode"]})
+            line["livemode"] = datum["livemode"]
+            if self._is_news(line):
+                self.decisions.append(line)
+
+    def _is_news(self, line: Datum) -> bool:
+        """A record repeats all pairs of its purchase; a line is written for those that changed."""
+        word = (line["decision"], line.get("amount"), line.get("outranked_by"), line["program_version"])
+        pair = (line["transaction_id"], line["program_id"])
+        if self._words.get(pair) == word:
+            return False
+        self._words[pair] = word
+        return True
 
     def case(self, who: PurchaseId, datum: Datum) -> None:
         self.cases.append(datum)
 
     def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None:
-        self.conflicts.append(Bad("transactions", parked.offset, Rejected("identity", message, "see the purchase")))
+        self.conflicts.append(
+            Bad("transactions", parked.offset, Rejected("identity", message, "see the purchase"))
+        )
 
 
 class _Rows(dict[bytes, bytes]):
@@ -87,10 +101,10 @@ def simulate(
     refund_horizon_days: int = 180,
     parked_days: int = 60,
 ) -> SimulationResult:
-    """Judges `transactions` (JSON objects) in their order, the clock being their running maximum of occurred_at.
+    """Judges `transactions` (JSON objects) in order; the clock is their running maximum of occurred_at.
 
-    An item that is a `Rejected` stands for a line that could not even be read. The clock moves to `until` at the end
-    if that is later. Bad programs and lines are listed, the rest goes on.
+    An item that is a `Rejected` stands for a line that could not even be read. At the end the clock moves to
+    `until`, if that is later. Bad programs and lines are listed, the rest goes on.
     """
     result = SimulationResult()
     log = MemberLog(_Rows(), result, refund_horizon_days=refund_horizon_days, parked_days=parked_days)
@@ -117,7 +131,9 @@ def simulate(
     return result
 
 
-def _publish(log: MemberLog, programs: Iterable[ProgramSpec | dict[str, Any]], result: SimulationResult) -> None:
+def _publish(
+    log: MemberLog, programs: Iterable[ProgramSpec | dict[str, Any]], result: SimulationResult
+) -> None:
     for number, form in enumerate(programs, start=1):
         try:
             log.publish(form if isinstance(form, ProgramSpec) else parse_program(form))
