@@ -4,6 +4,7 @@ Served by a thread of its own, so that a process that is busy still answers, and
 a stuck event loop says so through its readiness.
 """
 
+import http.client
 import json
 import socketserver
 import threading
@@ -34,6 +35,23 @@ class NotReady:
 
 
 Readiness = Ready | NotReady
+
+
+def ask_readiness(port: int, *, timeout_s: float = 2.0) -> Readiness:
+    """What the process behind `port` of loopback answers on `/readyz`."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        said = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return NotReady("it does not answer")
+    finally:
+        connection.close()
+    details = {name: value for name, value in said.items() if name not in ("ready", "reason")}
+    if answer.status == 200:
+        return Ready(details)
+    return NotReady(str(said.get("reason", f"status {answer.status}")), details)
 
 
 class HealthServer:

@@ -73,6 +73,7 @@ def get_logger(**context: object) -> structlog.typing.FilteringBoundLogger:
 
 def _route_stdlib(stream: TextIO, before: list[Processor], render: Processor, level: int) -> None:
     to_stream = logging.StreamHandler(stream)
+    to_stream.setLevel(level)
     to_stream.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
@@ -102,7 +103,6 @@ def _renderer(for_eyes: bool, stream: TextIO) -> Processor:
 def _redacting(render: Processor) -> Processor:
     # The finished line is redacted, not the values: nothing nested or quoted slips past.
     def redacted(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-        line = redact(str(render(logger, method, event)))
-        return line + "\n" if isinstance(logger, structlog.WriteLogger) else line
+        return redact(str(render(logger, method, event)))
 
     return redacted

@@ -128,4 +128,6 @@ def _same(found: str, wanted: str) -> bool:
 
 
 def _client(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.brokers, "client.id": "cashback-topics"})
+    return AdminClient(
+        {"bootstrap.servers": settings.brokers, "client.id": "cashback-topics", "log_level": 3}
+    )

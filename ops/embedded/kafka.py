@@ -41,13 +41,13 @@ ONE_MACHINE = {
 
 @dataclass(frozen=True)
 class Node:
-    """Place of one broker in its cluster. A single one votes for itself.
+    """Place of one broker in a cluster. A single one votes for itself.
 
-    `voters` are ``id@host:port`` of every controller; `cluster_id` is shared by all nodes.
+    `controller_port` is fixed because the others must know it. `voters` are ``id@host:port`` of every
+    controller; `cluster_id` is shared by all nodes.
     """
 
     node_id: int = 1
-    port: int | None = None
     controller_port: int | None = None
     voters: tuple[str, ...] = ()
     cluster_id: str | None = None
@@ -59,12 +59,13 @@ class Kafka:
     """An embedded broker; `bootstrap` is valid once `start` returned.
 
     directory: where its data lives. home: cache of the downloaded jars. overrides: broker settings that
-    replace ours. say: where progress goes, one plain sentence a call.
+    replace ours. say: where progress goes, one plain sentence a call. port: taken if it is free.
     """
 
     directory: Path
     home: Path
     say: Say = lambda _: None
+    port: int | None = None
     node: Node = Node()
     overrides: Mapping[str, str] = field(default_factory=dict)
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -87,9 +88,14 @@ class Kafka:
         return self.directory / "kafka.log"
 
     def start(self) -> None:
-        """Format the directory if it is new, start the broker, return when a client was answered.
+        """`launch` and `wait_ready`."""
+        self.launch()
+        self.wait_ready()
 
-        Raises `StartError` with the end of its log. Call it from a thread that lives as long as the broker.
+    def launch(self) -> None:
+        """Download what is missing, format the directory if it is new, start the broker.
+
+        Raises `StartError`. Call it from a thread that lives as long as the broker.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         end_leftover(self._pid_file)
@@ -100,7 +106,28 @@ class Kafka:
         self._child = start_tethered(
             [*java, "kafka.Kafka", str(properties)], log=self.log, pid_file=self._pid_file
         )
-        self._wait_ready()
+
+    def wait_ready(self) -> None:
+        """Return when a client was answered. Raises `StartError` with the end of the broker's log."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        quiet: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.bootstrap,
+            "log_level": 0,
+            "reconnect.backoff.max.ms": 100,
+        }
+        client = AdminClient(quiet)
+        while time.monotonic() < deadline:
+            if self.has_ended():
+                raise StartError(f"Kafka ended while starting. The end of {self.log}:\n{tail(self.log)}")
+            try:
+                if client.list_topics(timeout=0.5).brokers:
+                    return
+            except KafkaException:
+                continue
+        self.stop()
+        raise StartError(
+            f"Kafka did not answer in {START_TIMEOUT_S} s. The end of its log:\n{tail(self.log)}"
+        )
 
     def stop(self) -> None:
         """A clean shutdown: logs are flushed, the next start needs no recovery."""
@@ -144,7 +171,7 @@ class Kafka:
     def _ports(self) -> tuple[int, int]:
         remembered = self.directory / "ports.json"
         before = json.loads(remembered.read_text()) if remembered.exists() else {}
-        port = free_port(before.get("broker") or self.node.port)
+        port = free_port(before.get("broker") or self.port)
         controller_port = free_port(before.get("controller") or self.node.controller_port)
         remembered.write_text(json.dumps({"broker": port, "controller": controller_port}))
         return port, controller_port
@@ -157,27 +184,6 @@ class Kafka:
         formatted = subprocess.run(format_it, capture_output=True, text=True, timeout=START_TIMEOUT_S)
         if formatted.returncode != 0:
             raise StartError(f"Kafka cannot prepare {self.directory}: {formatted.stdout}{formatted.stderr}")
-
-    def _wait_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        quiet: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": self.bootstrap,
-            "log_level": 0,
-            "reconnect.backoff.max.ms": 100,
-        }
-        client = AdminClient(quiet)
-        while time.monotonic() < deadline:
-            if self.has_ended():
-                raise StartError(f"Kafka ended while starting. The end of {self.log}:\n{tail(self.log)}")
-            try:
-                if client.list_topics(timeout=0.5).brokers:
-                    return
-            except KafkaException:
-                continue
-        self.stop()
-        raise StartError(
-            f"Kafka did not answer in {START_TIMEOUT_S} s. The end of its log:\n{tail(self.log)}"
-        )
 
 
 _LOG_CONFIG = Path(__file__).with_name("log4j2.properties")

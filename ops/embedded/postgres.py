@@ -73,6 +73,11 @@ class Postgres:
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
 
     @property
+    def address(self) -> str:
+        """``host:port``, for people."""
+        return f"{LOOPBACK}:{self._port}"
+
+    @property
     def pid(self) -> int:
         """Process id of the running server."""
         assert self._child is not None, "start() first"

@@ -1,0 +1,101 @@
+"""The command line `cashback`.
+
+`COMMANDS` names every command with the function behind it. Only the module of the command that runs is
+imported, so that `cashback --help` stays quick.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import typer
+
+
+@dataclass(frozen=True)
+class Command:
+    """`target` is ``module:function`` (one command) or ``module:app`` (a Typer with commands of its own)."""
+
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "up": Command("ops.commands.up:up", "Run everything on this machine until Ctrl-C"),
+    "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
+    "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
+}
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed, 2 wrong use, 3 loaded with bad lines, 130 interrupted."""
+    wanted = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    try:
+        build(wanted)()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        said = _expected(error)
+        if said is None:
+            raise
+        typer.echo(f"error: {said}", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+def build(wanted: str | None) -> typer.Typer:
+    """The application with the real command `wanted`; the others stand there by name and help only."""
+    app = typer.Typer(
+        help="Cashback as a stream: payments in, exact rewards, a ledger and webhooks out.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_cashback)
+    for name, command in COMMANDS.items():
+        target = _load(command.target) if name == wanted else _placeholder
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name, help=command.help)
+        else:
+            app.command(name, short_help=command.help)(target)
+    return app
+
+
+def _cashback() -> None:
+    """Cashback as a stream: payments in, exact rewards, a ledger and webhooks out."""
+
+
+def _placeholder() -> None:
+    raise AssertionError("only the wanted command runs")
+
+
+def _load(target: str) -> Callable[..., object]:
+    module, _, name = target.partition(":")
+    loaded: Callable[..., object] = getattr(importlib.import_module(module), name)
+    return loaded
+
+
+def _expected(error: Exception) -> str | None:
+    """One plain sentence for an error the user can do something about, None for a fault of ours."""
+    from pydantic import ValidationError
+
+    from ops.embedded.children import StartError
+    from ops.logs import redact
+    from ops.running import AlreadyRunningError
+    from ops.supervisor import NotReadyInTimeError
+    from ops.topics import TopicsDiffer
+    from schemas.errors import Rejected
+    from schemas.registry import SchemaLockBroken
+    from schemas.resolve import RegistryAway, RegistryRefused
+
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        wrong = (f"CASHBACK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        return "; ".join(wrong)
+    if isinstance(error, StartError | AlreadyRunningError | NotReadyInTimeError | TopicsDiffer | Rejected):
+        return redact(str(error))
+    if isinstance(error, SchemaLockBroken | RegistryAway | RegistryRefused):
+        return redact(str(error))
+    return None

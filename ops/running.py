@@ -1,0 +1,108 @@
+"""Which `cashback up` runs on a data directory, so that other commands find its servers by themselves.
+
+A file lock held for the life of the process says that it runs: the kernel frees it however the process ends.
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from ops.settings import Settings, get_settings
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a running `up` serves. `database_url` holds the password of an embedded server."""
+
+    pid: int
+    brokers: str
+    database_url: str
+    clock: str
+    topic_prefix: str
+
+
+class AlreadyRunningError(Exception):
+    """Another `up` holds the data directory."""
+
+
+class Claim:
+    """The right to use a data directory, until `release` or the end of the process."""
+
+    def __init__(self, data: Path) -> None:
+        """Take it. Raises `AlreadyRunningError` naming the process that has it."""
+        data.mkdir(parents=True, exist_ok=True)
+        self._data = data
+        self._lock: IO[str] = (data / "up.lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.seek(0)
+            pid = self._lock.read().strip()
+            self._lock.close()
+            raise AlreadyRunningError(
+                f"already running on {data} (process {pid or 'unknown'}): "
+                "stop that one first, or choose another directory with --data"
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def publish(self, settings: Settings) -> None:
+        """Tell other commands where the servers are: `running.json`, and `env` for a shell to source."""
+        running = Running(
+            os.getpid(), settings.brokers, settings.database_url, settings.clock, settings.topic_prefix
+        )
+        _write_private(self._data / "running.json", json.dumps(asdict(running)))
+        exports = {"CASHBACK_BROKERS": settings.brokers, "CASHBACK_DATABASE_URL": settings.database_url}
+        _write_private(self._data / "env", "".join(f"export {k}='{v}'\n" for k, v in exports.items()))
+
+    def release(self) -> None:
+        """Give it back."""
+        (self._data / "running.json").unlink(missing_ok=True)
+        (self._data / "env").unlink(missing_ok=True)
+        self._lock.close()
+
+
+def default_data(settings: Settings) -> Path:
+    """Where `up` keeps its data when nobody says otherwise."""
+    return settings.home / "data"
+
+
+def find_running(data: Path) -> Running | None:
+    """The `up` that runs on `data` and is past its start, or None."""
+    try:
+        with (data / "up.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        published = data / "running.json"
+        return Running(**json.loads(published.read_text())) if published.exists() else None
+
+
+def settings_here(
+    *, brokers: str | None = None, database_url: str | None = None, data: Path | None = None
+) -> Settings:
+    """What a command works with: its options, else `CASHBACK_…`, else the running `up`, else defaults."""
+    settings = get_settings()
+    running = find_running(data or default_data(settings))
+    found = {}
+    if running:
+        offered = {"brokers": running.brokers, "database_url": running.database_url}
+        offered |= {"clock": running.clock, "topic_prefix": running.topic_prefix}
+        found = {name: value for name, value in offered.items() if name not in settings.model_fields_set}
+    chosen = {"brokers": brokers, "database_url": database_url}
+    return settings.model_copy(update=found | {name: value for name, value in chosen.items() if value})
+
+
+def _write_private(path: Path, content: str) -> None:
+    # Made under another name with its final mode: nobody reads it early, nobody reads half of it.
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(content)
+    unfinished.replace(path)

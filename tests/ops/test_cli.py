@@ -1,0 +1,52 @@
+"""The command line is quick to answer and speaks plainly."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from ops.cli import COMMANDS, build
+
+
+def cashback(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command."""
+    program = f"import os, sys; os.environ.update({environment!r}); from ops.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_help_names_every_command_without_importing_them() -> None:
+    program = (
+        "import sys; sys.argv = ['cashback', '--help']\n"
+        "from ops.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'confluent_kafka', 'pydantic', 'faust', 'psycopg'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert all(name in answer.stdout for name in COMMANDS)
+    assert answer.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_loaded_and_explains_itself(name: str) -> None:
+    answer = CliRunner().invoke(build(name), [name, "--help"])
+
+    assert answer.exit_code == 0
+    assert "Usage" in answer.stdout
+
+
+def test_an_unknown_command_is_wrong_use() -> None:
+    answer = cashback("dance")
+    assert answer.returncode == 2
+    assert "dance" in answer.stderr
+
+
+def test_a_wrong_variable_is_named_with_its_problem() -> None:
+    answer = cashback("topics", CASHBACK_PARTITIONS="none")
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: CASHBACK_PARTITIONS: ")
+    assert "Traceback" not in answer.stderr

@@ -1,0 +1,67 @@
+"""One `up` a data directory, and other commands find it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.running import AlreadyRunningError, Claim, find_running, settings_here
+from ops.settings import Settings, get_settings
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings of this test alone."""
+    for name in ("CASHBACK_BROKERS", "CASHBACK_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+SERVED = Settings(brokers="127.0.0.1:1234", database_url="postgresql://c:pw@127.0.0.1:5/c", clock="event")
+
+
+def test_a_second_claim_names_the_process_that_has_the_first(tmp_path: Path) -> None:
+    claim = Claim(tmp_path)
+    with pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"):
+        Claim(tmp_path)
+    claim.release()
+    Claim(tmp_path).release()
+
+
+def test_commands_find_the_running_servers(tmp_path: Path) -> None:
+    claim = Claim(tmp_path)
+    assert find_running(tmp_path) is None
+    claim.publish(SERVED)
+    found = settings_here(data=tmp_path)
+    claim.release()
+
+    assert (found.brokers, found.database_url, found.clock) == (SERVED.brokers, SERVED.database_url, "event")
+    assert settings_here(data=tmp_path).brokers == "127.0.0.1:9092"
+
+
+def test_options_win_over_variables_and_variables_over_the_running_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASHBACK_BROKERS", "from-variable:9092")
+    get_settings.cache_clear()
+    claim = Claim(tmp_path)
+    claim.publish(SERVED)
+
+    assert settings_here(data=tmp_path).brokers == "from-variable:9092"
+    assert settings_here(data=tmp_path, brokers="from-option:9092").brokers == "from-option:9092"
+    assert settings_here(data=tmp_path).database_url == SERVED.database_url
+    claim.release()
+
+
+def test_what_is_published_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    claim = Claim(tmp_path)
+    claim.publish(SERVED)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("running.json", "env")]
+    claim.release()
+
+    assert modes == [0o600, 0o600]
+    assert not (tmp_path / "env").exists()
