@@ -22,6 +22,7 @@ class Command:
 
 COMMANDS = {
     "up": Command("ops.commands.up:up", "Run everything on this machine until Ctrl-C"),
+    "simulate": Command("ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
 }

@@ -60,7 +60,7 @@ _encode = msgspec.msgpack.Encoder().encode
 def payload_hash(transaction: Transaction) -> bytes:
     """16 bytes that tell two contents apart.
 
-    Fields at their default are left out, so a null equals a missing field and a field added later changes no hash.
+    Fields at their default are left out: a null equals a missing field, a field added later changes no hash.
     """
     return sha256(_encode(transaction)).digest()[:16]
 
@@ -156,6 +156,6 @@ def check_id(field: str, value: str) -> None:
     if len(value) > LENGTH_MAX:
         raise Rejected(field, f"{len(value)} characters long", f"send 1 to {LENGTH_MAX} characters")
     for character in value:
-        # Controls would break ids (joined by U+001F), PostgreSQL (NUL) and logs; lone surrogates are not UTF-8.
+        # Controls would break ids (joined by U+001F), PostgreSQL (NUL) and logs; surrogates are not UTF-8.
         if character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff":
             raise Rejected(field, f"contains the control character U+{ord(character):04X}", "remove it")

@@ -8,7 +8,7 @@ from typing import Any
 from schemas.errors import Rejected
 from schemas.programs import ProgramSpec, ProgramsRefused, parse_program
 from schemas.times import Micros, from_iso, to_iso
-from schemas.transactions import from_json
+from schemas.transactions import KINDS, Transaction, from_json
 from schemas.webhooks import webhook_object
 from streams.member_log import Conflicting, Datum, MemberLog
 from streams.purchase import Parked, PurchaseId
@@ -78,8 +78,9 @@ class SimulationResult:
         self.cases.append(datum)
 
     def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None:
+        named = f"{KINDS[parked.kind]} of {who.external_id}"
         self.conflicts.append(
-            Bad("transactions", parked.offset, Rejected("identity", message, "see the purchase"))
+            Bad("transactions", parked.offset, Rejected(named, message, "send it again, corrected"))
         )
 
 
@@ -101,7 +102,7 @@ def simulate(
     refund_horizon_days: int = 180,
     parked_days: int = 60,
 ) -> SimulationResult:
-    """Judges `transactions` (JSON objects) in order; the clock is their running maximum of occurred_at.
+    """Judges `transactions` (or their JSON objects) in order; the clock is the largest occurred_at so far.
 
     An item that is a `Rejected` stands for a line that could not even be read. At the end the clock moves to
     `until`, if that is later. Bad programs and lines are listed, the rest goes on.
@@ -117,12 +118,15 @@ def simulate(
         try:
             if isinstance(line, Rejected):
                 raise line
-            transaction = from_json(line)
+            transaction = line if isinstance(line, Transaction) else from_json(line)
             log.advance(transaction.occurred_at, _UNBOUNDED)
             log.transact(transaction, b"", number)
         except Conflicting as conflict:
             log.counts["conflict"] += 1
-            result.conflicts.append(Bad("transactions", number, conflict))
+            named = f"{transaction.kind} of {transaction.external_id}"
+            result.conflicts.append(
+                Bad("transactions", number, Rejected(named, conflict.problem, conflict.remedy))
+            )
         except Rejected as fault:
             log.counts["rejected"] += 1
             result.bad.append(Bad("transactions", number, fault))

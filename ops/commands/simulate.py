@@ -1,0 +1,89 @@
+"""`cashback simulate`: judge a history of payments without a broker."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connectors.files import BadLine, open_transactions
+from schemas.errors import Rejected
+from schemas.program_files import read_programs
+from schemas.times import from_iso
+from schemas.transactions import Transaction
+from streams.simulate import Bad, simulate
+
+EXIT_BAD_LINES = 3
+
+
+def simulate_command(
+    programs: Annotated[
+        Path, typer.Option(help="Programs: YAML list or JSON Lines", exists=True, dir_okay=False)
+    ],
+    transactions: Annotated[
+        Path, typer.Option(help="Transactions: JSON Lines or Parquet, in order", exists=True, dir_okay=False)
+    ],
+    events: Annotated[
+        Path, typer.Option(help="Where the cashback events go, JSON Lines; - for standard output")
+    ],
+    entitlements: Annotated[
+        Path | None, typer.Option(help="Entitlements: JSON Lines", exists=True, dir_okay=False)
+    ] = None,
+    decisions: Annotated[Path | None, typer.Option(help="Where the decisions go, JSON Lines")] = None,
+    until: Annotated[str | None, typer.Option(help="Move the clock here at the end (ISO 8601, UTC)")] = None,
+) -> None:
+    """Judge a whole history with the code of the stream.
+
+    The clock is the largest occurred_at so far. Bad lines are named and left out; exit code 3 if there were any.
+    """
+    found = read_programs(programs)
+    lines: list[int] = []
+    result = simulate(
+        programs=found.programs,
+        entitlements=_json_lines(entitlements),
+        transactions=_numbered(transactions, lines),
+        until=None if until is None else from_iso(until, "until"),
+    )
+    _write(events, result.events)
+    if decisions is not None:
+        _write(decisions, result.decisions)
+    paths = {"programs": programs, "transactions": transactions, "entitlements": entitlements}
+    for fault in found.faults:
+        typer.echo(str(fault), err=True)
+    for bad in result.bad:
+        typer.echo(_told(bad, paths, lines), err=True)
+    for conflict in result.conflicts:
+        typer.echo(f"conflict: {_told(conflict, paths, lines)}", err=True)
+    if result.conflicts:
+        typer.echo(f"{len(result.conflicts)} conflicts: what came first stands", err=True)
+    if found.faults or result.bad:
+        raise typer.Exit(EXIT_BAD_LINES)
+
+
+def _numbered(path: Path, lines: list[int]) -> Iterator[Transaction | Rejected]:
+    """The lines of a file as the simulation takes them; notes in `lines` where each stands."""
+    number = 0
+    for line in open_transactions(path).lines():
+        number = line.line if isinstance(line, BadLine) else number + 1
+        lines.append(number)
+        yield line.reason if isinstance(line, BadLine) else line
+
+
+def _told(bad: Bad, paths: dict[str, Path | None], lines: list[int]) -> str:
+    line = lines[bad.line - 1] if bad.source == "transactions" else bad.line
+    return f"{paths[bad.source]}:{line}: {bad.reason}"
+
+
+def _json_lines(path: Path | None) -> list[dict[str, Any]]:
+    if path is None:
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+    else:
+        path.write_text(text, encoding="utf-8")
