@@ -21,7 +21,9 @@ class Command:
 
 
 COMMANDS = {
+    "demo": Command("ops.commands.demo:demo", "Watch a real grocery year become cashback"),
     "up": Command("ops.commands.up:up", "Run everything on this machine until Ctrl-C"),
+    "load": Command("ops.commands.load:load", "Load files of transactions into the input log"),
     "simulate": Command("ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
@@ -83,6 +85,7 @@ def _expected(error: Exception) -> str | None:
     """One plain sentence for an error the user can do something about, None for a fault of ours."""
     from pydantic import ValidationError
 
+    from connectors.writer import InputsUnavailable
     from ops.embedded.children import StartError
     from ops.logs import redact
     from ops.running import AlreadyRunningError
@@ -96,6 +99,8 @@ def _expected(error: Exception) -> str | None:
         wrong = (f"CASHBACK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
         return "; ".join(wrong)
     if isinstance(error, StartError | AlreadyRunningError | NotReadyInTimeError | TopicsDiffer | Rejected):
+        return redact(str(error))
+    if isinstance(error, InputsUnavailable):
         return redact(str(error))
     if isinstance(error, SchemaLockBroken | RegistryAway | RegistryRefused):
         return redact(str(error))

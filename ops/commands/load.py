@@ -1,0 +1,153 @@
+"""`cashback load`."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connectors.files import BadLine, FileRefused, TransactionFile, open_transactions
+from connectors.writer import InputsWriter
+from ops.commands.load_progress import LoadProgress
+from ops.running import settings_here
+from ops.settings import Settings
+from schemas.errors import Rejected
+from schemas.program_files import read_programs
+from schemas.programs import ProgramSpec
+from schemas.times import Micros, from_iso, to_iso
+
+EXIT_BAD_LINES = 3
+
+_LINES_A_REPORT = 1_000
+
+
+@dataclass
+class Loaded:
+    """What a load did; `until` is where the clock was left (clock=event), ISO 8601."""
+
+    files: list[str] = field(default_factory=list)
+    lines: int = 0
+    loaded: int = 0
+    bad: int = 0
+    programs: int = 0
+    until: str | None = None
+    seconds: float = 0.0
+    lines_per_s: int = 0
+
+
+def load(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            metavar="FILE…",
+            help="JSON Lines (also gzipped) or Parquet, in this order",
+        ),
+    ],
+    programs: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Publish these programs first (YAML or JSON Lines)"),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Move the clock to this time at the end (ISO 8601; clock=event)")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end")] = False,
+    brokers: Annotated[str | None, typer.Option(help="Kafka to write to (host:port,…)")] = None,
+) -> None:
+    """Load files of transactions into the input log.
+
+    Bad lines are reported with file, number and reason, the rest is loaded, and the exit code is 3. To load a
+    file twice does no harm: what is known is recognised.
+    """
+    settings = settings_here(brokers=brokers)
+    end = _end(until, settings)
+    specs = _readable_programs(programs)
+    loaded = Loaded(files=[str(path) for path in files], programs=len(specs))
+    began_s = time.monotonic()
+    with LoadProgress() as progress, InputsWriter(settings) as writer:
+        for spec in specs:
+            writer.write_program(spec)
+        for path in files:
+            _load_file(path, writer, loaded, progress)
+        progress.say_flushing()
+        if settings.clock == "event" and (end or writer.clock_at):
+            writer.tick(max(end, writer.clock_at))
+            loaded.until = to_iso(writer.clock_at)
+        writer.flush()
+    loaded.seconds = round(time.monotonic() - began_s, 3)
+    loaded.lines_per_s = round(loaded.lines / max(loaded.seconds, 0.001))
+    _conclude(loaded, as_json=as_json)
+
+
+def _end(until: str | None, settings: Settings) -> Micros:
+    if until is None:
+        return 0
+    if settings.clock != "event":
+        raise typer.BadParameter(
+            "the clock is the brokers' time here and cannot be moved; leave --until out, "
+            "or start with CASHBACK_CLOCK=event",
+            param_hint="--until",
+        )
+    try:
+        return from_iso(until, "--until")
+    except Rejected as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _readable_programs(path: Path | None) -> list[ProgramSpec]:
+    if path is None:
+        return []
+    read = read_programs(path)
+    for fault in read.faults:
+        typer.echo(str(fault), err=True)
+    if read.faults:
+        # Payments are judged once: without its program they would go unrewarded for good.
+        typer.echo(f"nothing was loaded: correct the programs in {path} first", err=True)
+        raise typer.Exit(EXIT_BAD_LINES)
+    return read.programs
+
+
+def _load_file(path: Path, writer: InputsWriter, loaded: Loaded, progress: LoadProgress) -> None:
+    try:
+        source = open_transactions(path)
+    except FileRefused as error:
+        loaded.bad += 1
+        progress.complain(f"{path}: {error}")
+        return
+    progress.begin(path)
+    _write_lines(path, source, writer, loaded, progress)
+    progress.report(loaded.lines, 1.0)
+
+
+def _write_lines(
+    path: Path, source: TransactionFile, writer: InputsWriter, loaded: Loaded, progress: LoadProgress
+) -> None:
+    write = writer.write
+    for line in source.lines():
+        loaded.lines += 1
+        if isinstance(line, BadLine):
+            loaded.bad += 1
+            progress.complain(f"{path}:{line.line}: {line.reason}")
+        else:
+            write(line)
+            loaded.loaded += 1
+        if loaded.lines % _LINES_A_REPORT == 0:
+            progress.report(loaded.lines, source.fraction())
+
+
+def _conclude(loaded: Loaded, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(loaded)))
+    else:
+        clock = f"; the clock is at {loaded.until}" if loaded.until else ""
+        bad = f", {loaded.bad:,} bad" if loaded.bad else ""
+        typer.echo(
+            f"{loaded.loaded:,} transactions loaded{bad} in {loaded.seconds:.1f} s "
+            f"({loaded.lines_per_s:,} lines/s){clock}"
+        )
+    if loaded.bad:
+        raise typer.Exit(EXIT_BAD_LINES)
