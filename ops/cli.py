@@ -54,6 +54,7 @@ def build(wanted: str | None) -> typer.Typer:
     app = typer.Typer(
         help="Cashback as a stream: payments in, exact rewards, a ledger and webhooks out.",
         no_args_is_help=True,
+        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

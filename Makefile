@@ -1,0 +1,26 @@
+# Needs Python 3.11 or later and make; everything else is fetched into .venv from uv.lock.
+#   make demo   a real grocery year becomes cashback, with proof     make up     run it on this machine
+#   make test   all tests      make check   lint, types, imports     make bench  how fast it is
+# Arguments go through ARGS: make demo ARGS="--households all"
+
+.PHONY: demo test check bench up .venv
+.DEFAULT_GOAL := demo
+
+demo up bench: .venv
+	@.venv/bin/cashback $@ $(ARGS)
+
+test: .venv
+	@.venv/bin/pytest $(ARGS)
+
+check: .venv
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.venv: .venv/.complete
+
+# Rebuilt when the lock file or the project changes; PYTHON=… chooses the interpreter.
+.venv/.complete: uv.lock pyproject.toml ops/environment.sh
+	@PYTHON="$(PYTHON)" sh ops/environment.sh
+	@touch $@
