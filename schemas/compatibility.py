@@ -1,8 +1,9 @@
 """What one version of a schema can do with data of another: Avro's schema resolution, decided without data.
 
 FULL_TRANSITIVE, which partners may rely on, holds when every version reads every other one. Stricter than
-Avro in two ways: full names must be equal (we use no aliases), and a logical type may not change, because the
-same number would mean another time. Source: Apache Avro 1.12 specification, "Schema Resolution".
+Avro in three ways: full names must be equal (we use no aliases); a logical type may not change, because the
+same number would mean another time; bytes are not read as string, because not all bytes are text.
+Source: Apache Avro 1.12 specification, "Schema Resolution".
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,6 @@ _PROMOTIONS = {
     "long": frozenset({"float", "double"}),
     "float": frozenset({"double"}),
     "string": frozenset({"bytes"}),
-    "bytes": frozenset({"string"}),
 }
 
 

@@ -77,7 +77,7 @@ def check(registry: RegistryUrl = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def register(registry: RegistryUrl = None, as_json: AsJson = False) -> None:
-    """Register every locked schema, FULL_TRANSITIVE, in a registry; exit 1 if its ids are not the locked ones."""
+    """Register every locked schema, FULL_TRANSITIVE; exit 1 if the ids given are not the locked ones."""
     url = registry or get_settings().registry_url
     if not url:
         raise typer.BadParameter("no registry: give --registry URL, or set CASHBACK_REGISTRY_URL")
@@ -125,7 +125,9 @@ def _show(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("record", "version", "id", "subject", "topics")
+    table = Table("record", "version", "id")
+    for wide in ("subject", "topics"):
+        table.add_column(wide, overflow="fold")
     for row in rows:
         ids = ", ".join(str(each) for each in (row["id"], *row["former_ids"]))
         table.add_row(row["record"], str(row["version"]), ids, row["subject"], ", ".join(row["topics"]))
