@@ -26,6 +26,7 @@ COMMANDS = {
     "load": Command("ops.commands.load:load", "Load files of transactions into the input log"),
     "simulate": Command("ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
+    "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
 }
 
