@@ -68,35 +68,55 @@ def payload_hash(transaction: Transaction) -> bytes:
 def checked(datum: Mapping[str, Any]) -> Transaction:
     """The transaction in a decoded Avro datum. Raises `Rejected` naming the first field that is wrong."""
     transaction = Transaction(**datum)
-    for field in _REQUIRED_IDS:
+    if not _is_plain(transaction):
+        _check(transaction)
+    return transaction
+
+
+def _is_plain(transaction: Transaction) -> bool:
+    """Whether everything is right at a glance; what is not may still be right on a closer look."""
+    t = transaction
+    optional = (t.part_id, t.store_id, t.mcc, t.employee_id, t.receipt_id, t.webhook_id)
+    ids = [
+        t.partner_id,
+        t.external_id,
+        t.member_id,
+        t.merchant_id,
+        *[one for one in optional if one is not None],
+    ]
+    lengths = [*map(len, ids)]
+    return (
+        min(lengths) > 0
+        and max(lengths) <= LENGTH_MAX
+        and "".join(ids).isprintable()
+        and ":" not in t.partner_id
+        and (t.kind in _AMOUNT_OPTIONAL if t.amount_minor is None else 0 <= t.amount_minor <= AMOUNT_MAX)
+        and t.currency in ISO_4217
+        and EARLIEST <= t.occurred_at < LATEST
+    )
+
+
+def _check(transaction: Transaction) -> None:
+    """Looks at every field and says what is wrong with the first that is."""
+    for field in (*_REQUIRED_IDS, *_OPTIONAL_IDS):
         value = getattr(transaction, field)
-        # isprintable is false for controls, and for rare separators that only the full check may judge
-        if not 1 <= len(value) <= LENGTH_MAX or not value.isprintable():
+        if value is not None:
             check_id(field, value)
     if ":" in transaction.partner_id:
-        raise Rejected(
-            "partner_id", f"{transaction.partner_id!r} has a colon", "use a partner id without ':'"
-        )
-    for field in _OPTIONAL_IDS:
-        value = getattr(transaction, field)
-        if value is not None and (not 1 <= len(value) <= LENGTH_MAX or not value.isprintable()):
-            check_id(field, value)
+        problem = f"{transaction.partner_id!r} has a colon"
+        raise Rejected("partner_id", problem, "use a partner id without ':'")
     amount = transaction.amount_minor
     if amount is None:
         if transaction.kind not in _AMOUNT_OPTIONAL:
             raise Rejected("amount_minor", f"missing on {transaction.kind}", "send the amount in minor units")
     elif not 0 <= amount <= AMOUNT_MAX:
         problem = f"{amount} is negative" if amount < 0 else f"{amount} is above {AMOUNT_MAX}"
-        raise Rejected(
-            "amount_minor", problem, "send minor units; a refund is a positive amount of kind REFUNDED"
-        )
+        remedy = "send minor units; a refund is a positive amount of kind REFUNDED"
+        raise Rejected("amount_minor", problem, remedy)
     if transaction.currency not in ISO_4217:
-        raise Rejected(
-            "currency", f"{transaction.currency!r} is not an ISO 4217 code", "send three capitals, e.g. EUR"
-        )
-    if not EARLIEST <= transaction.occurred_at < LATEST:
-        in_range(transaction.occurred_at, "occurred_at")
-    return transaction
+        problem = f"{transaction.currency!r} is not an ISO 4217 code"
+        raise Rejected("currency", problem, "send three capitals, e.g. EUR")
+    in_range(transaction.occurred_at, "occurred_at")
 
 
 def from_json(line: object) -> Transaction:

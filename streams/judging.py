@@ -12,9 +12,13 @@ from streams.purchase import Pair, Purchase, Reason
 from streams.reward import earned
 
 
-def judge(purchase: Purchase, transaction: Transaction, catalogue: Catalogue) -> None:
-    """Judges a purchase by the first event that has an amount: one pair a program that names it."""
+def judge(purchase: Purchase, transaction: Transaction, catalogue: Catalogue) -> bool:
+    """Judges a purchase by the first event that has an amount, one pair a program that names it.
+
+    Returns whether that is news: what AMOUNT_REQUIRED was said of may turn out to be said by nobody.
+    """
     at = transaction.occurred_at
+    before = purchase.pairs
     purchase.purchased_at = at
     purchase.pairs = []
     eligible: list[tuple[Pair, Program]] = []
@@ -32,20 +36,27 @@ def judge(purchase: Purchase, transaction: Transaction, catalogue: Catalogue) ->
         else:
             pair.reason = reason
     _choose(purchase, eligible)
+    return purchase.pairs != before
 
 
-def require_amount(purchase: Purchase, transaction: Transaction, catalogue: Catalogue) -> None:
-    """Notes that every program that names the purchase waits for its first amount."""
+def require_amount(purchase: Purchase, transaction: Transaction, catalogue: Catalogue) -> bool:
+    """Notes that every program that names the purchase waits for its first amount; whether that is news."""
     reason = Reason.TRANSACTION_VOID if purchase.void else Reason.AMOUNT_REQUIRED
     naming = catalogue.naming(transaction.partner_id, purchase.merchant_id, transaction.occurred_at)
+    before = purchase.pairs
     purchase.pairs = [Pair(program.program_id, program.version, reason) for program, _ in naming]
+    return purchase.pairs != before
 
 
-def judge_again(purchase: Purchase, catalogue: Catalogue, clock: Micros) -> None:
-    """Judges the waiting pairs again by a changed gross or net; none waits any more once anything cleared."""
+def judge_again(purchase: Purchase, catalogue: Catalogue, clock: Micros) -> bool:
+    """Judges the waiting pairs again by a changed gross or net; whether any of them changed.
+
+    None waits any more once anything of the purchase cleared.
+    """
     waiting = [pair for pair in purchase.pairs if pair.reason in AMOUNT_REASONS]
     if not waiting or purchase.anything_cleared:
-        return
+        return False
+    before = [pair.reason for pair in waiting]
     taken = any(
         pair.sequence and not catalogue.get(pair.program_id, pair.version).stackable
         for pair in purchase.pairs
@@ -61,6 +72,7 @@ def judge_again(purchase: Purchase, catalogue: Catalogue, clock: Micros) -> None
         else:
             pair.reason = reason
     _choose(purchase, eligible)
+    return before != [pair.reason for pair in waiting]
 
 
 def _choose(purchase: Purchase, eligible: list[tuple[Pair, Program]]) -> None:

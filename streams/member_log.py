@@ -133,15 +133,25 @@ class MemberLog:
         opened_now = not purchase.merchant_id
         if opened_now:
             self._open(who, purchase, transaction)
-        standing, words = _standing(purchase), _words(purchase)
+        standing = _standing(purchase)
         record_fact(purchase, transaction.kind, transaction.amount_minor or 0, transaction.occurred_at)
-        judged_now = self._judge(purchase, transaction, changed=_standing(purchase) != standing)
+        judges = (
+            not purchase.purchased_at and dedup.opens(transaction) and transaction.amount_minor is not None
+        )
+        self.counts["judged" if judges else "applied"] += 1
+        if judges:
+            news = judging.judge(purchase, transaction, self.catalogue)
+        elif purchase.purchased_at:
+            changed = _standing(purchase) != standing
+            news = changed and judging.judge_again(purchase, self.catalogue, self.clock)
+        else:
+            news = dedup.opens(transaction) and judging.require_amount(purchase, transaction, self.catalogue)
         if refunds.count_over_refund(purchase):
             self.counts["over_refunded"] += 1
-        if opened_now or _words(purchase) != words:
+        if opened_now or news:
             self._outcomes.decision(who, announce.decision(who, purchase, transaction.occurred_at))
         if purchase.purchased_at:
-            self._settle(who, purchase, transaction, judged_now=judged_now)
+            self._settle(who, purchase, transaction, judged_now=judges)
 
     def _open(self, who: PurchaseId, purchase: Purchase, transaction: Transaction) -> None:
         """Binds a purchase to its merchant and currency, and lets what was parked for it join."""
@@ -150,22 +160,6 @@ class MemberLog:
         for parked in refunds.join(purchase):
             self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
             self.counts["conflict"] += 1
-
-    def _judge(self, purchase: Purchase, transaction: Transaction, *, changed: bool) -> bool:
-        """Brings the pairs up to date; whether this event is the one the purchase is judged by."""
-        if purchase.purchased_at:
-            self.counts["applied"] += 1
-            if changed:
-                judging.judge_again(purchase, self.catalogue, self.clock)
-            return False
-        if dedup.opens(transaction) and transaction.amount_minor is not None:
-            self.counts["judged"] += 1
-            judging.judge(purchase, transaction, self.catalogue)
-            return True
-        self.counts["applied"] += 1
-        if dedup.opens(transaction):
-            judging.require_amount(purchase, transaction, self.catalogue)
-        return False
 
     def _settle(
         self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, judged_now: bool
@@ -245,7 +239,3 @@ class Conflicting(Rejected):
 
 def _standing(purchase: Purchase) -> tuple[int, int, bool]:
     return purchase.gross, purchase.net, purchase.settled_at > 0
-
-
-def _words(purchase: Purchase) -> list[tuple[Reason, int, str | None]]:
-    return [(pair.reason, pair.amount, pair.outranked_by) for pair in purchase.pairs]

@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
 from yarl import URL
 
 from streams.engine.exits import ExitCode, FailStop
@@ -43,6 +44,14 @@ class EngineWorker(faust.Worker):
         super()._on_sigterm()
 
 
+class NoTables(TableManager):
+    """Starts at once; Faust gives tables a second to be declared, and here are none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class EngineAgent(faust.Agent):
     """An agent that fails ends the process, whatever it did before the engine saw the batch."""
 
@@ -74,6 +83,7 @@ class EngineApp(faust.App):
             store="memory://",
             Worker=EngineWorker,
             Agent=EngineAgent,
+            TableManager=NoTables,
             stream_wait_empty=False,
             stream_buffer_maxsize=16,
             broker_session_timeout=settings.session_timeout_ms / 1_000,

@@ -52,7 +52,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_records=settings.poll_records_max,
             max_partition_fetch_bytes=settings.fetch_bytes_max,
             session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=min(1_500, settings.session_timeout_ms // 4),
+            heartbeat_interval_ms=min(500, settings.session_timeout_ms // 4),
             rebalance_timeout_ms=max(30_000, settings.session_timeout_ms),
             # A long restore does not poll; what stands still is the watchdog's business.
             max_poll_interval_ms=86_400_000,
