@@ -66,6 +66,34 @@ class Settings(BaseSettings):
         1_000, ge=0, le=10_000, description="Commission on rewards, hundredths of a percent"
     )
 
+    ledger_batch_events: int = Field(
+        10_000, ge=1, le=100_000, description="Most events in one ledger transaction, and read ahead beside it"
+    )
+    sink_stale_ms: int = Field(
+        10_000, ge=1_000, le=600_000, description="A ledger sink or dispatcher silent for so long is taken over"
+    )
+
+    webhook_allow_loopback: bool = Field(
+        False, description="Deliver to this machine, also over http (development)"
+    )
+    webhook_timeout_s: float = Field(
+        15.0, gt=0, le=120, description="One whole attempt: connect, send, answer"
+    )
+    webhook_endpoint_requests: int = Field(
+        32, ge=1, le=1_000, description="Attempts under way to one endpoint"
+    )
+    webhook_host_connections: int = Field(
+        256, ge=1, le=10_000, description="Connections to one host and port"
+    )
+    webhook_retry_delays_s: tuple[float, ...] = Field(
+        (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        min_length=1,
+        description="Wait before each repetition of a failed attempt; after the last it is given up",
+    )
+    webhook_disable_after_hours: float = Field(
+        120, gt=0, description="An endpoint is disabled when all attempts failed for so long"
+    )
+
     health_host: str = Field("127.0.0.1", description="Where /healthz, /readyz and /metrics listen")
     health_port: int = Field(0, ge=0, le=65_535, description="Port of the same; 0: a free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
