@@ -67,10 +67,10 @@ class Settings(BaseSettings):
     )
 
     ledger_batch_events: int = Field(
-        10_000, ge=1, le=100_000, description="Most events in one ledger transaction, and read ahead beside it"
+        10_000, ge=1, le=100_000, description="Most events in one ledger transaction"
     )
     sink_stale_ms: int = Field(
-        10_000, ge=1_000, le=600_000, description="A ledger sink or dispatcher silent for so long is taken over"
+        10_000, ge=1_000, le=600_000, description="A sink silent for so long is taken over"
     )
 
     webhook_allow_loopback: bool = Field(
