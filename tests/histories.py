@@ -21,6 +21,7 @@ STARTS = (
     datetime(2025, 11, 1, 4, 0, tzinfo=UTC),  # a day before it ends in New York
 )
 ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "UTC")
+SMALL_BASKETS = (0, 1, 100, 999, 1000, 1001, 2000, 2001)
 BASKETS = (0, 1, 99, 100, 999, 1000, 1001, 1999, 2000, 2001, 3333, 4999, 5000, 5001, 28950)
 
 
@@ -33,8 +34,11 @@ class History:
     until: str | None
 
 
-def nasty_history(rng: Random) -> History:
-    """A few purchases of a few members under a few programs, with everything that may go wrong."""
+def nasty_history(rng: Random, *, spoiled: bool = True) -> History:
+    """A few purchases of a few members under a few programs, with everything that may go wrong.
+
+    Unless `spoiled`, without repetitions and conflicts.
+    """
     start = rng.choice(STARTS)
     programs = [
         version for n in range(rng.randint(1, 4)) for version in program_versions(rng, f"p{n}", start)
@@ -43,13 +47,65 @@ def nasty_history(rng: Random) -> History:
     for number in range(rng.randint(1, 3)):
         for line in purchase(rng, f"x{number}", start):
             arrivals.append((_arrival(rng, line), len(arrivals), line))
-    for _ in range(rng.randint(0, 3)):
+    for _ in range(rng.randint(0, 3) if spoiled else 0):
         at, _, line = rng.choice(arrivals)
         again = line if chance(rng, 60) else conflicting(rng, line)
-        arrivals.append((at + _span(rng), len(arrivals), again))
+        after = _span(rng) if chance(rng, 80) else timedelta(days=-1)
+        arrivals.append((at + after, len(arrivals), again))
     arrivals.sort(key=lambda item: item[:2])
     until = rng.choice((None, start + timedelta(days=rng.randint(0, 50)), start + timedelta(days=400)))
     return History(programs, [line for _, _, line in arrivals], None if until is None else iso(until))
+
+
+def crowded_history(rng: Random) -> History:
+    """One purchase with many parts under programs that all let it in: amounts, waiting, choice, cases."""
+    start = rng.choice(STARTS)
+    programs = [open_campaign(rng, f"p{n}", start) for n in range(rng.randint(1, 4))]
+    kinds = ("AUTHORIZED", "SETTLED", "SETTLED", "REFUNDED", "REFUNDED")
+    lines: list[Line] = []
+    for part in range(rng.randint(1, 8)):
+        kind = rng.choice(kinds) if chance(rng, 95) else rng.choice(("VOIDED", "DECLINED"))
+        amount = None if kind == "AUTHORIZED" and chance(rng, 15) else rng.choice(SMALL_BASKETS)
+        at = start + (_span(rng) if lines else timedelta())
+        lines.append(one_purchase(kind, amount, at, part))
+    lines = sorted(lines, key=lambda line: str(line["occurred_at"])) if chance(rng, 50) else lines
+    return History(programs, lines, iso(start + timedelta(days=rng.choice((1, 15, 200)))))
+
+
+def held_history(rng: Random) -> History:
+    """One purchase judged by its first line, all of it before any hold or expiry ends.
+
+    One program at most is not stackable, so that no choice depends on the order.
+    """
+    start = rng.choice(STARTS)
+    terms = {"hold_days": rng.randint(6, 30), "auth_expiry_days": 30}
+    programs = [
+        {**open_campaign(rng, f"p{n}", start), **terms, "stackable": n > 0} for n in range(rng.randint(1, 3))
+    ]
+    lines = [one_purchase(rng.choice(("AUTHORIZED", "SETTLED")), rng.choice(SMALL_BASKETS), start, 0)]
+    for part in range(1, rng.randint(2, 7)):
+        kind = rng.choice(("AUTHORIZED", "SETTLED", "SETTLED", "REFUNDED", "REFUNDED", "VOIDED"))
+        amount = None if kind == "VOIDED" else rng.choice(SMALL_BASKETS)
+        lines.append(one_purchase(kind, amount, start + timedelta(hours=rng.randint(0, 120)), part))
+    return History(programs, lines, iso(start + timedelta(days=rng.choice((5, 400)))))
+
+
+def one_purchase(kind: str, amount: int | None, at: datetime, part: int) -> Line:
+    """An event of purchase x0 of Ann at the shop."""
+    line: Line = {"kind": kind, "occurred_at": iso(at), "part_id": f"{part}", "currency": "EUR"}
+    line |= {"partner_id": "bank", "external_id": "x0", "member_id": "ann"}
+    line |= {"merchant_id": "shop", "channel": "ONLINE"}
+    return line if amount is None else {**line, "amount_minor": amount}
+
+
+def open_campaign(rng: Random, program_id: str, start: datetime) -> Line:
+    """A campaign in euro that only amounts can keep from rewarding."""
+    program = campaign(rng, program_id, start, unit=rng.choice(("currency", "points")))
+    shut = {"merchant_ids", "partner_ids", "store_ids", "mccs", "channels", "schedule", "valid_to"}
+    return {name: value for name, value in program.items() if name not in shut} | {
+        "currency": "EUR",
+        "version": 1,
+    }
 
 
 def program_versions(rng: Random, program_id: str, start: datetime) -> list[Line]:
@@ -172,7 +228,8 @@ def conflicting(rng: Random, line: Line) -> Line:
     if chance(rng, 50):
         return {**line, "amount_minor": (line.get("amount_minor") or 0) + 1}
     other = {"merchant_id": "elsewhere"} if chance(rng, 50) else {"currency": "USD"}
-    return {**line, "part_id": rng.choice((line.get("part_id"), "other")), **other}
+    kind = {"kind": "REFUNDED", "amount_minor": 1} if chance(rng, 30) else {}
+    return {**line, "part_id": rng.choice((line.get("part_id"), "other")), **other, **kind}
 
 
 def mixed_inputs(

@@ -9,7 +9,7 @@ from ops.oracle.lives import Life, Pair, is_expired, live
 from ops.oracle.result import Decision, Recomputation, transaction_id
 from ops.oracle.standings import Standing, account_for
 from ops.oracle.terms import Terms, TermsBook
-from ops.oracle.verdicts import WAITING, Verdict, judge, judge_amounts
+from ops.oracle.verdicts import WAITING, Verdict, gross_refusal, judge, judge_amounts
 
 
 def recompute(
@@ -119,36 +119,54 @@ class _PurchaseStory:
             if verdict.decision == "REWARDED"
         ]
         waiting = [by_id[name] for name, verdict in verdicts.items() if verdict.decision in WAITING]
-        pairs += self._late_pairs(waiting, pairs, judging) if waiting else []
+        fitted = {terms.program_id for terms in waiting if gross_refusal(terms, rows[0].gross) is None}
+        pairs += self._late_pairs(waiting, fitted, pairs, judging) if waiting else []
         for pair in pairs:
             life = live(pair, self.standings, self.final_clock)
             self.result.cashbacks.update((c.cashback_transaction_id, c) for c in life.cashbacks)
             self.result.cases.update(life.cases)
 
-    def _late_pairs(self, waiting: list[Terms], pairs: Sequence[Pair], judging: int) -> list[Pair]:
-        """The pairs that a later amount brings, while nothing of the purchase has cleared."""
+    def _late_pairs(
+        self, waiting: list[Terms], fitted: set[str], pairs: Sequence[Pair], judging: int
+    ) -> list[Pair]:
+        """The pairs that a later amount brings, while nothing of the purchase has cleared.
+
+        `fitted` names the programs for which the gross was right from the start and only the net was not.
+        """
         late: list[Pair] = []
+        first = self.standings[judging]
+        judged_on = {terms.program_id: (first.gross, first.net) for terms in waiting}
         for index in range(judging + 1, len(self.standings)):
             if not waiting:
                 break
             row, before = self.standings[index], self.standings[index - 1]
+            newly_settled = before.settled_at is None and row.settled_at is not None
             lives = [self._so_far(pair, index) for pair in (*pairs, *late)]
             if any(life.cleared_by(row.clock) for life in lives):
                 break
-            if (row.gross, row.net) == (before.gross, before.net):
-                continue
             taken = any(not pair.terms.stackable for pair in (*pairs, *late))
             asked = [
                 terms
                 for terms in waiting
-                if (terms.stackable or not taken) and not is_expired(terms, self.standings, index, judging)
+                if (terms.stackable or not taken)
+                and not is_expired(terms, self.standings, index, judging)
+                and (judged_on[terms.program_id] != (row.gross, row.net) or newly_settled)
             ]
-            verdicts = judge_amounts(asked, row)
+            verdicts = judge_amounts([(terms, terms.program_id in fitted) for terms in asked], row)
             for terms in asked:
                 verdict = verdicts[terms.program_id]
                 self._decide(row, terms, verdict)
+                judged_on[terms.program_id] = (row.gross, row.net)
                 if verdict.decision == "REWARDED":
-                    late.append(Pair(terms, self.transaction_id, judging=judging, first=index, waited=True))
+                    late.append(
+                        Pair(
+                            terms,
+                            self.transaction_id,
+                            judging=judging,
+                            first=index,
+                            waited=terms.program_id not in fitted,
+                        )
+                    )
                 if verdict.decision not in WAITING:
                     waiting.remove(terms)
         return late
@@ -159,8 +177,11 @@ class _PurchaseStory:
 
     def _ask_for_amount(self, row: Standing) -> None:
         verdict = Verdict("TRANSACTION_VOID" if row.void else "AMOUNT_REQUIRED")
-        for terms, _ in self.book.naming(row.cause):
+        naming = self.book.naming(row.cause)
+        for terms, _ in naming:
             self._decide(row, terms, verdict)
+        if not naming:
+            self._decide(row, None, Verdict("NO_PROGRAM"))
 
     def _decide(self, row: Standing, terms: Terms | None, verdict: Verdict) -> None:
         """Keep the program's latest word; a word said again is no new decision."""

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from ops.oracle.facts import Purchase
 
+FATES = ("bad", "judged", "applied", "duplicate", "conflict", "joined", "misplaced", "expired", "parked")
+"""What becomes of an input in the end; the last four had to wait for their purchase."""
+
 PENDING, CLEARED, REVERTED = "PENDING", "CLEARED", "REVERTED"
 
 
@@ -100,9 +103,8 @@ class Case:
 class Recomputation:
     """Everything a history of inputs leads to.
 
-    `counts`: inputs, bad, judged, applied, duplicate, conflict, parked (still waiting at the end), expired
-    (parked too long), over_refunded (purchases), created, cleared, reverted, pending, cases. An input counts
-    once, by its final fate: inputs = bad + judged + applied + duplicate + conflict + parked + expired.
+    `counts`: the final fates of the inputs (`FATES`), which add up to `inputs`; over_refunded (purchases);
+    created, cleared, reverted, pending (cashbacks as they stand); cases.
     """
 
     cashbacks: dict[str, Cashback] = field(default_factory=dict)

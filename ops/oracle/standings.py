@@ -34,7 +34,8 @@ class Account(NamedTuple):
 def account_for(arrived: Sequence[Arrival], *, parked_us: int, final_clock: int) -> Account:
     """Sort one purchase's arrivals into the facts that count and the fates of the others.
 
-    Fates: applied, duplicate, conflict, parked (still waiting), expired (waited longer than `parked_us`).
+    Fates: applied, duplicate, conflict; of what had to wait for its purchase: joined, misplaced (a conflict
+    when the purchase came), expired (waited longer than `parked_us`), parked (still waits).
     """
     facts: list[Fact] = []
     waiting: list[Arrival] = []
@@ -57,7 +58,7 @@ def account_for(arrived: Sequence[Arrival], *, parked_us: int, final_clock: int)
             facts.append(fact)
             fates[place] = "applied"
             for early in waiting:
-                fates[early.place] = "conflict" if _elsewhere(early.fact, facts[0]) else "applied"
+                fates[early.place] = "misplaced" if _elsewhere(early.fact, facts[0]) else "joined"
             facts += [early.fact for early in waiting if not _elsewhere(early.fact, facts[0])]
             waiting = []
             standings.append(standing(facts, Arrival(place, clock, fact)))

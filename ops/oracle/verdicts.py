@@ -24,19 +24,24 @@ def judge(naming: Sequence[tuple[Terms, bool]], standing: Standing) -> dict[str,
         return {terms.program_id: Verdict("TRANSACTION_VOID") for terms, _ in naming}
     fact = standing.cause
     refusals = {terms.program_id: terms.refusal(fact, in_force=in_force) for terms, in_force in naming}
-    open_to_it = [terms for terms, _ in naming if refusals[terms.program_id] is None]
+    open_to_it = [(terms, False) for terms, _ in naming if refusals[terms.program_id] is None]
     verdicts = {program_id: Verdict(reason) for program_id, reason in refusals.items() if reason is not None}
     return verdicts | judge_amounts(open_to_it, standing)
 
 
-def judge_amounts(candidates: Sequence[Terms], standing: Standing) -> dict[str, Verdict]:
-    """The verdicts on gross and net alone, for programs whose filters the purchase passes."""
+def judge_amounts(candidates: Sequence[tuple[Terms, bool]], standing: Standing) -> dict[str, Verdict]:
+    """The verdicts on gross and net alone, for programs whose filters the purchase passes.
+
+    The flag says that the gross was right when the purchase was judged: it stays right.
+    """
     if standing.void:
-        return {terms.program_id: Verdict("TRANSACTION_VOID") for terms in candidates}
+        return {terms.program_id: Verdict("TRANSACTION_VOID") for terms, _ in candidates}
     gross = standing.gross
-    refusals = {terms.program_id: gross_refusal(terms, gross) for terms in candidates}
+    refusals = {
+        terms.program_id: None if fitted else gross_refusal(terms, gross) for terms, fitted in candidates
+    }
     verdicts = {program_id: Verdict(reason) for program_id, reason in refusals.items() if reason}
-    able = [terms for terms in candidates if refusals[terms.program_id] is None]
+    able = [terms for terms, _ in candidates if refusals[terms.program_id] is None]
     rivals = sorted((terms for terms in able if not terms.stackable), key=lambda terms: _rank(terms, gross))
     for loser in rivals[1:]:
         verdicts[loser.program_id] = Verdict("OUTRANKED", outranked_by=rivals[0].program_id)
