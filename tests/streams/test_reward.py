@@ -1,5 +1,7 @@
 """What a basket earns: integers, one rounding, exactly one bracket."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ CLIFF: Line = {
 }
 
 
-def program(reward: Line, **fields: object) -> Program:
+def program(reward: Line, **fields: Any) -> Program:
     return compiled(parse_program(campaign(reward=reward, **fields)))
 
 
