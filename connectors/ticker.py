@@ -63,7 +63,8 @@ class Ticker:
 
     def _tick(self) -> None:
         try:
-            self._partitions = self._partitions or inputs_partitions(self._producer, self._settings)
+            if not self._partitions:
+                self._partitions = inputs_partitions(self._producer, self._settings, timeout_s=PERIOD_S)
             value = encode("Tick", {"emitted_at": time.time_ns() // 1_000})
             for partition in range(self._partitions):
                 self._producer.produce(self._topic, value, None, partition)

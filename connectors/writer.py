@@ -56,12 +56,12 @@ def inputs_producer(settings: Settings, *, delivered: Delivered, **overrides: An
     )
 
 
-def inputs_partitions(producer: Producer, settings: Settings) -> int:
+def inputs_partitions(producer: Producer, settings: Settings, *, timeout_s: float = CONNECT_TIMEOUT_S) -> int:
     """How many partitions `inputs` has on the broker. Raises `InputsUnavailable`."""
     name = INPUTS.full_name(settings.topic_prefix)
     try:
         # All topics are asked for: to name one in the question could create it.
-        known = producer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+        known = producer.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
         raise InputsUnavailable(
             f"brokers: no Kafka at {settings.brokers} ({error.args[0].str()}); start one with `cashback up`, "

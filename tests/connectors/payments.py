@@ -1,0 +1,26 @@
+"""Payments as tests write them."""
+
+from typing import Any
+
+from schemas.transactions import Transaction, from_json
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    """A good line of a file of transactions, with `changes`; None leaves a field out."""
+    fields: dict[str, Any] = {
+        "partner_id": "publisher",
+        "external_id": "order-1",
+        "member_id": "ann",
+        "merchant_id": "grocer",
+        "kind": "AUTHORIZED",
+        "amount_minor": 1999,
+        "currency": "EUR",
+        "occurred_at": "2017-03-01T10:00:00Z",
+        "channel": "IN_STORE",
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+def payment(**changes: Any) -> Transaction:
+    """The transaction of such a line."""
+    return from_json(line(**changes))
