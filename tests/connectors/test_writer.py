@@ -16,6 +16,7 @@ from schemas.programs import from_datum
 from schemas.times import DAY, Micros, from_iso
 from tests.connectors.conftest import ReadAll
 from tests.connectors.payments import payment
+from tests.eventually import eventually
 
 
 def clock(record: Message) -> Micros | None:
@@ -119,6 +120,13 @@ def test_a_record_the_broker_refuses_is_noticed(settings: Settings) -> None:
     inputs = ConfigResource(ResourceType.TOPIC, settings.topic_prefix + "inputs", incremental_configs=[tiny])
     admin.incremental_alter_configs([inputs])[inputs].result()
     writer = InputsWriter(settings)
-    writer.write(payment())
-    with pytest.raises(InputsUnavailable, match="not accepted"):
-        writer.flush()
+
+    def is_noticed() -> bool:
+        writer.write(payment())
+        try:
+            writer.flush()
+        except InputsUnavailable as error:
+            return "was not accepted" in str(error)
+        return False
+
+    eventually(is_noticed)
