@@ -8,6 +8,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import typer
 
@@ -24,10 +25,27 @@ COMMANDS = {
     "demo": Command("ops.commands.demo:demo", "Watch a real grocery year become cashback"),
     "up": Command("ops.commands.up:up", "Run everything on this machine until Ctrl-C"),
     "load": Command("ops.commands.load:load", "Load files of transactions into the input log"),
-    "simulate": Command("ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"),
+    "simulate": Command(
+        "ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"
+    ),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
+}
+
+# Errors that say in plain words what is wrong and what to do; by name, so that none is imported for it.
+EXPECTED = {
+    "connectors.writer.InputsUnavailable",
+    "ops.embedded.children.StartError",
+    "ops.running.AlreadyRunningError",
+    "ops.supervisor.NotReadyInTimeError",
+    "ops.topics.TopicsDiffer",
+    "schemas.errors.Rejected",
+    "schemas.programs.ProgramsRefused",
+    "schemas.registry.SchemaLockBroken",
+    "schemas.resolve.RegistryAway",
+    "schemas.resolve.RegistryRefused",
+    "sinks.migrations.WrongSchema",
 }
 
 EXIT_FAILED = 1
@@ -46,7 +64,9 @@ def main() -> None:
         said = _expected(error)
         if said is None:
             raise
-        typer.echo(f"error: {said}", err=True)
+        from ops.logs import redact
+
+        typer.echo(f"error: {redact(said)}", err=True)
         sys.exit(EXIT_FAILED)
 
 
@@ -84,26 +104,14 @@ def _load(target: str) -> Callable[..., object]:
 
 
 def _expected(error: Exception) -> str | None:
-    """One plain sentence for an error the user can do something about, None for a fault of ours."""
-    from pydantic import ValidationError
-
-    from connectors.writer import InputsUnavailable
-    from ops.embedded.children import StartError
-    from ops.logs import redact
-    from ops.running import AlreadyRunningError
-    from ops.supervisor import NotReadyInTimeError
-    from ops.topics import TopicsDiffer
-    from schemas.errors import Rejected
-    from schemas.registry import SchemaLockBroken
-    from schemas.resolve import RegistryAway, RegistryRefused
-
-    if isinstance(error, ValidationError) and error.title == "Settings":
-        wrong = (f"CASHBACK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
-        return "; ".join(wrong)
-    if isinstance(error, StartError | AlreadyRunningError | NotReadyInTimeError | TopicsDiffer | Rejected):
-        return redact(str(error))
-    if isinstance(error, InputsUnavailable):
-        return redact(str(error))
-    if isinstance(error, SchemaLockBroken | RegistryAway | RegistryRefused):
-        return redact(str(error))
-    return None
+    """What the user can do about `error`, None for a fault of ours."""
+    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if "pydantic_core._pydantic_core.ValidationError" in kinds and getattr(error, "title", "") == "Settings":
+        wrong: list[dict[str, Any]] = error.errors()  # type: ignore[attr-defined]
+        return "; ".join(f"CASHBACK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)
+    if "cimpl.KafkaException" in kinds:
+        return f"Kafka: {error.args[0].str()}; is it running (`cashback up`), and is --brokers right?"
+    if "psycopg.OperationalError" in kinds:
+        said = " ".join(str(error).split())
+        return f"PostgreSQL: {said}; is it running (`cashback up`), and is --database right?"
+    return str(error) if kinds & EXPECTED else None

@@ -33,7 +33,7 @@ class Claim:
 
     def __init__(self, data: Path) -> None:
         """Take it. Raises `AlreadyRunningError` naming the process that has it."""
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._data = data
         self._lock: IO[str] = (data / "up.lock").open("a+")
         try:

@@ -10,6 +10,7 @@ from ops.settings import Settings
 from schemas.topics import TOPICS, Topic
 
 BROKER_TIMEOUT_S = 30
+METADATA_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def create(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list[str]:
 def differences(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list[Difference]:
     """Everything in which the broker's topics differ from the registry, missing ones included."""
     client = _client(settings)
-    known = client.list_topics(timeout=BROKER_TIMEOUT_S).topics
+    known = client.list_topics(timeout=METADATA_TIMEOUT_S).topics
     found: list[Difference] = []
     present: list[Topic] = []
     for topic in topics:
@@ -129,5 +130,5 @@ def _same(found: str, wanted: str) -> bool:
 
 def _client(settings: Settings) -> AdminClient:
     return AdminClient(
-        {"bootstrap.servers": settings.brokers, "client.id": "cashback-topics", "log_level": 3}
+        {"bootstrap.servers": settings.brokers, "client.id": "cashback-topics", "log_level": 0}
     )

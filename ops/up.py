@@ -24,6 +24,7 @@ from ops.settings import Settings
 from ops.supervisor import Program, Supervisor
 
 READY_TIMEOUT_S = 90
+OUTSIDE_TIMEOUT_S = 15
 REVIVALS_MAX = 3
 REVIVALS_WITHIN_S = 60.0
 
@@ -77,13 +78,9 @@ class Stack:
         """
         self._claim = Claim(self.data)
         self._keep_clock()
-        self._launch_servers()
-        self.settings = self.settings.model_copy(
-            update={
-                "brokers": self.kafka.bootstrap if self.kafka else self._answering_brokers(),
-                "database_url": self.postgres.url if self.postgres else self._answering_database(),
-            }
-        )
+        self._ask_outside_servers()
+        brokers, database_url = self._launch_servers()
+        self.settings = self.settings.model_copy(update={"brokers": brokers, "database_url": database_url})
         created = topics.ensure(self.settings)
         self.say(f"Topics: {f'{len(created)} created' if created else 'as they should be'}")
         from sinks.migrations import upgrade  # alembic: only when it is needed
@@ -127,18 +124,24 @@ class Stack:
             self._claim.release()
             self._claim = None
 
-    def _launch_servers(self) -> None:
+    def _launch_servers(self) -> tuple[str, str]:
         # Both at once: each spends most of its start waiting.
-        if self.brokers is None:
+        brokers, database_url = self.brokers or "", self.database or ""
+        if not brokers:
+            self.say("Starting Kafka")
             self.kafka = Kafka(self.data / "kafka", self.settings.home, self.say, port=9092)
             self.kafka.launch()
-        if self.database is None:
+        if not database_url:
+            self.say("Starting PostgreSQL")
             self.postgres = Postgres(self.data / "postgres", durable=self.durable, port=5432)
             self.postgres.start()
             self.say(f"PostgreSQL: ready at {self.postgres.address}")
+            database_url = self.postgres.url
         if self.kafka:
             self.kafka.wait_ready()
             self.say(f"Kafka: ready at {self.kafka.bootstrap}")
+            brokers = self.kafka.bootstrap
+        return brokers, database_url
 
     def _keep_clock(self) -> None:
         remembered = self.data / "clock"
@@ -150,21 +153,19 @@ class Stack:
             )
         remembered.write_text(before)
 
-    def _answering_brokers(self) -> str:
-        assert self.brokers is not None
-        try:
-            AdminClient({"bootstrap.servers": self.brokers, "log_level": 0}).list_topics(timeout=15)
-        except KafkaException as error:
-            raise StartError(f"--brokers: no Kafka answers at {self.brokers} ({error})") from error
-        return self.brokers
-
-    def _answering_database(self) -> str:
-        assert self.database is not None
-        try:
-            psycopg.connect(self.database, connect_timeout=15).close()
-        except psycopg.Error as error:
-            raise StartError(f"--database: no PostgreSQL answers there ({error})") from error
-        return self.database
+    def _ask_outside_servers(self) -> None:
+        if self.brokers:
+            try:
+                client = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
+                client.list_topics(timeout=OUTSIDE_TIMEOUT_S)
+            except KafkaException as error:
+                reason = error.args[0].str()
+                raise StartError(f"--brokers: no Kafka answers at {self.brokers} ({reason})") from error
+        if self.database:
+            try:
+                psycopg.connect(self.database, connect_timeout=OUTSIDE_TIMEOUT_S).close()
+            except psycopg.Error as error:
+                raise StartError(f"--database: no PostgreSQL answers there ({error})") from error
 
 
 def programs(settings: Settings, *, workers: int) -> dict[str, Program]:

@@ -1,12 +1,13 @@
 """The command line is quick to answer and speaks plainly."""
 
+import importlib
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from ops.cli import COMMANDS, build
+from ops.cli import COMMANDS, EXPECTED, build
 
 
 def cashback(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,6 +37,21 @@ def test_every_command_can_be_loaded_and_explains_itself(name: str) -> None:
 
     assert answer.exit_code == 0
     assert "Usage" in answer.stdout
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_every_expected_error_exists(name: str) -> None:
+    module, _, kind = name.rpartition(".")
+    assert issubclass(getattr(importlib.import_module(module), kind), Exception)
+
+
+def test_a_server_that_does_not_answer_is_said_in_one_line() -> None:
+    answer = cashback("migrate", "--database", "postgresql://c:hunter2@127.0.0.1:1/c")
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: PostgreSQL: ")
+    assert answer.stderr.count("\n") == 1
+    assert "hunter2" not in answer.stderr
 
 
 def test_an_unknown_command_is_wrong_use() -> None:

@@ -1,5 +1,6 @@
 """One real Kafka and one real PostgreSQL a test session, started by the first test that asks."""
 
+import contextlib
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -9,10 +10,23 @@ import psycopg
 import pytest
 
 from ops.embedded.children import StartError
+from ops.embedded.jars import classpath
 from ops.embedded.kafka import Kafka
 from ops.embedded.postgres import Postgres
 from ops.settings import get_settings
 from tests.plugins.services import missing_service
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Download Kafka before the first test, where its progress is seen and no test's time limit runs."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or session.config.option.collectonly:
+        return
+    if any("kafka" in getattr(item, "fixturenames", ()) for item in session.items):
+        # Without a network the fixture below finds the same again, and says which tests miss what.
+        with contextlib.suppress(StartError):
+            classpath(get_settings().home, reporter.write_line)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,42 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("schemas", "streams", "connectors", "sinks", "ops")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+EMPTY_WORDS = {
+    word
+    for name in ("utils", "helpers", "helper", "manager", "processor", "handler", "common")
+    for word in (name, name.capitalize())
+}
+
+
+def test_no_test_sleeps() -> None:
+    slept = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in TESTS
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sleep"
+    ]
+    assert slept == [], "wait for a condition instead: tests.eventually"
+
+
+def test_names_say_something() -> None:
+    empty = [
+        f"{path.relative_to(ROOT)}: {name}" for path in SOURCES for name in _names(path) if _is_empty(name)
+    ]
+    assert empty == []
+
+
+def _names(path: Path) -> list[str]:
+    defined = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    inside = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, defined)]
+    return [path.stem, *inside]
+
+
+def _is_empty(name: str) -> bool:
+    return bool(set(re.findall(r"[A-Z]?[a-z]+", name)) & EMPTY_WORDS)
