@@ -1,0 +1,1 @@
+"""The double-entry ledger: cashback events in, entries, transfers, balances and the webhook outbox out."""

@@ -1,0 +1,200 @@
+"""One batch of records becomes one PostgreSQL transaction: all of it or nothing."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from confluent_kafka import Message
+
+from ops import metrics
+from ops.logs import get_logger
+from sinks.ledger import statements
+from sinks.ledger.accounts import AccountBook
+from sinks.ledger.positions import Place, Positions
+from sinks.ledger.staging import Case, Reading, Refused, Staged, read
+
+
+@dataclass
+class Batch:
+    """Records in the order they were read, each with what it means; the line of a record is its index."""
+
+    commission_bps: int
+    messages: list[Message] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+
+    def add(self, message: Message) -> None:
+        """Read one record into the batch."""
+        self.readings.append(read(message, len(self.messages), self.commission_bps))
+        self.messages.append(message)
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def next_offsets(self) -> dict[Place, int]:
+        """Where reading goes on after this batch."""
+        return {(_topic(each), _partition(each)): _offset(each) + 1 for each in self.messages}
+
+    def halves(self) -> list["Batch"]:
+        """The same records in two batches, in order."""
+        middle = len(self.messages) // 2
+        parts = [Batch(self.commission_bps), Batch(self.commission_bps)]
+        for index, message in enumerate(self.messages):
+            parts[index >= middle].add(message)
+        return parts
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What a batch came to: entries by transition, repetitions that changed nothing, refused records."""
+
+    created: int
+    resolved: int
+    repeated: int
+    refused: int
+
+    @property
+    def entries(self) -> int:
+        return self.created + self.resolved
+
+    def __add__(self, other: "Posted") -> "Posted":
+        return Posted(
+            self.created + other.created,
+            self.resolved + other.resolved,
+            self.repeated + other.repeated,
+            self.refused + other.refused,
+        )
+
+
+class Ledger:
+    """Posts batches through one session, which it prepares. Not safe for several threads at once."""
+
+    def __init__(self, connection: psycopg.Connection, positions: Positions) -> None:
+        self._connection = connection
+        self._positions = positions
+        self._accounts = AccountBook()
+        connection.execute(statements.SESSION.encode())
+
+    def post(self, batch: Batch) -> Posted:
+        """Post `batch` and move the positions past it, in one transaction.
+
+        A record the database itself refuses is found by halving and quarantined alone. Raises `Superseded`,
+        or psycopg.OperationalError; after that the stored offsets say what was posted.
+        """
+        try:
+            return self._post_whole(batch)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            self._accounts.forget()
+            if len(batch) == 1:
+                batch.readings[0] = Refused("refused_by_database", str(error))
+                return self._post_whole(batch)
+            get_logger().warning("batch refused, halving it", records=len(batch), error=str(error))
+            first, second = batch.halves()
+            return self.post(first) + self.post(second)
+        except BaseException:
+            self._accounts.forget()
+            raise
+
+    def _post_whole(self, batch: Batch) -> Posted:
+        began_s = time.monotonic()
+        after = batch.next_offsets()
+        with self._connection.transaction():
+            self._positions.move(self._connection, after)
+            posted = self._post_events(batch)
+        # Only a commit that was answered moves what we believe; without an answer the stored offsets decide.
+        self._positions.next_offsets |= after
+        metrics.ledger_batch_seconds.observe(time.monotonic() - began_s)
+        return posted
+
+    def _post_events(self, batch: Batch) -> Posted:
+        staged = [reading for reading in batch.readings if isinstance(reading, Staged)]
+        refused = {line: each for line, each in enumerate(batch.readings) if isinstance(each, Refused)}
+        created = resolved = repeated = 0
+        if staged:
+            self._stage(staged)
+            self._connection.execute(statements.BIND_PURCHASES)
+            created = _count(self._connection, statements.POST_CREATED)
+            resolved = _count(self._connection, statements.POST_RESOLVED)
+            if created + resolved < len(staged):
+                left_over = self._left_over()
+                refused |= left_over
+                repeated = len(staged) - created - resolved - len(left_over)
+        for line, reading in enumerate(batch.readings):
+            if isinstance(reading, Case) and (conflict := self._post_case(reading)):
+                refused[line] = conflict
+        self._quarantine(batch, refused)
+        return Posted(created, resolved, repeated, len(refused))
+
+    def _stage(self, staged: list[Staged]) -> None:
+        wanted = (each.owners for each in staged if each.owners)
+        accounts = self._accounts.resolve(self._connection, wanted)
+        without = (None,) * 5
+        with self._connection.cursor().copy(statements.COPY) as copy:
+            copy.set_types(statements.COPY_TYPES)
+            write_row = copy.write_row
+            for each in staged:
+                write_row(each.row + (accounts[each.owners] if each.owners else without))
+
+    def _left_over(self) -> dict[int, Refused]:
+        rows = self._connection.execute(statements.LEFT_OVER).fetchall()
+        return {line: Refused(reason, statements.DETAILS[reason]) for line, reason in rows if reason}
+
+    def _post_case(self, case: Case) -> Refused | None:
+        if self._connection.execute(statements.POST_CASE, case.row).rowcount == 1:
+            return None
+        known = self._connection.execute(statements.CASE_HASH, case.row).fetchone()
+        if known and bytes(known[0]) == case.row["payload_hash"]:
+            return None
+        return Refused("conflict", "this revision of the case was posted before with other content")
+
+    def _quarantine(self, batch: Batch, refused: dict[int, Refused]) -> None:
+        for line, why in sorted(refused.items()):
+            message = batch.messages[line]
+            place = (_topic(message), _partition(message), _offset(message))
+            self._connection.execute(
+                statements.QUARANTINE, (*place, why.reason, why.detail, message.key(), message.value())
+            )
+            metrics.ledger_quarantined_total.labels(why.reason).inc()
+            get_logger().error(
+                "event quarantined",
+                topic=place[0],
+                partition=place[1],
+                offset=place[2],
+                reason=why.reason,
+                detail=why.detail,
+            )
+
+
+def count_entries(posted: Posted) -> None:
+    """Add what was posted to the metrics."""
+    metrics.ledger_entries_total.labels("created").inc(posted.created)
+    metrics.ledger_entries_total.labels("resolved").inc(posted.resolved)
+
+
+def _count(connection: psycopg.Connection, statement: str) -> int:
+    row = connection.execute(statement.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _topic(message: Message) -> str:
+    topic = message.topic()
+    assert topic is not None
+    return topic
+
+
+def _partition(message: Message) -> int:
+    partition = message.partition()
+    assert partition is not None
+    return partition
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None
+    return offset
+
+
+def unread(batches: Sequence[Batch]) -> int:
+    """Records held in memory."""
+    return sum(map(len, batches))

@@ -1,0 +1,1 @@
+"""Webhooks: signed, repeated until they are taken, in order for each cashback."""
