@@ -115,3 +115,7 @@ def _expected(error: Exception) -> str | None:
         said = " ".join(str(error).split())
         return f"PostgreSQL: {said}; is it running (`cashback up`), and is --database right?"
     return str(error) if kinds & EXPECTED else None
+
+
+if __name__ == "__main__":
+    main()
