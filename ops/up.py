@@ -133,7 +133,7 @@ class Stack:
             self.kafka.launch()
         if not database_url:
             self.say("Starting PostgreSQL")
-            self.postgres = Postgres(self.data / "postgres", durable=self.durable, port=5432)
+            self.postgres = Postgres(self.data / "postgres", self.durable, self.say, port=5432)
             self.postgres.start()
             self.say(f"PostgreSQL: ready at {self.postgres.address}")
             database_url = self.postgres.url

@@ -25,6 +25,7 @@ from pathlib import Path
 import psycopg
 
 from ops.embedded.children import Owner, StartError, end_leftover, start_tethered, stop, tail
+from ops.embedded.jars import Say
 from ops.embedded.ports import LOOPBACK, free_port
 
 START_TIMEOUT_S = 60
@@ -52,11 +53,12 @@ class Postgres:
     """An embedded server; `url` is valid once `start` returned.
 
     directory: where its data lives. durable: False gives up safety against power cuts for speed.
-    overrides: server settings that replace ours.
+    say: where progress goes. overrides: server settings that replace ours.
     """
 
     directory: Path
     durable: bool = True
+    say: Say = lambda _: None
     port: int | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -96,7 +98,7 @@ class Postgres:
         self.directory.mkdir(parents=True, exist_ok=True)
         end_leftover(self._pid_file)
         self._port, self._password = self._endpoint()
-        owner = _owner_for(self.directory)
+        owner = _owner_for(self.directory, self.say)
         if not (self._cluster / "PG_VERSION").exists():
             self._make_cluster(owner)
         settings = {
@@ -190,13 +192,13 @@ class Postgres:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
 
-def _owner_for(directory: Path) -> Owner | None:
+def _owner_for(directory: Path, say: Say) -> Owner | None:
     if os.geteuid() != 0:
         return None
     entry = _system_user()
     binaries = _binaries()
-    _let_pass(directory)
-    _let_pass(binaries)
+    _let_pass(directory, say)
+    _let_pass(binaries, say)
     if not (binaries / "postgres").stat().st_mode & stat.S_IXOTH:
         subprocess.run(["chmod", "-R", "o+rX", str(binaries.parent)], check=True)
     return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid)
@@ -225,8 +227,9 @@ def _binaries() -> Path:
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
-def _let_pass(directory: Path) -> None:
+def _let_pass(directory: Path, say: Say) -> None:
     for above in (directory, *directory.parents):
         mode = above.stat().st_mode
         if not mode & stat.S_IXOTH:
             above.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+            say(f"PostgreSQL may not run as root; {above} was opened for {SYSTEM_USER} to pass through")
