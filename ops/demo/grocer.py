@@ -165,12 +165,12 @@ def _with_return(
         _RETURNED_AT_ONCE if overtakes else _RETURNED_AFTER, MINUTE
     )
     refund = (returned_at, _payment(basket, REFUNDED, amount, returned_at))
+    if overtakes:
+        # The terminal's payments were held up and come an hour behind the refund.
+        events = [(max(at, returned_at + _HOUR), event) for at, event in events]
     made.refunds += 1
-    if not overtakes:
-        return [*events, refund]
-    # The terminal's payments were held up and come an hour behind the refund.
-    made.overtaking += 1
-    return [refund, *((max(at, returned_at + _HOUR), event) for at, event in events)]
+    made.overtaking += returned_at < min(at for at, _ in events)
+    return [*events, refund]
 
 
 def _payment(basket: Basket, kind: str, amount_minor: int, at: Micros) -> Transaction:

@@ -82,6 +82,10 @@ class Receiver:
         """Everything taken is in the file."""
         self._file.flush()
 
+    def close(self) -> None:
+        """The last act: everything taken is in the file, and the file is closed."""
+        self._file.close()
+
     def _take(self, event_id: str, body: bytes) -> web.Response:
         digest = hashlib.blake2b(body, digest_size=16).digest()
         known = self._bodies.get(event_id)
@@ -147,7 +151,7 @@ async def _run(port: int, secret: str, received: Path) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), FLUSH_EVERY_S)
     await runner.cleanup()
-    receiver.flush()
+    receiver.close()
     health.close()
     get_logger().info("stopped", **asdict(receiver.stats))
 

@@ -41,7 +41,7 @@ async def receiving(path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, st
     async with aiohttp.ClientSession() as client:
         yield client, f"http://127.0.0.1:{port}/", receiver
     await runner.cleanup()
-    receiver.flush()
+    receiver.close()
 
 
 def test_signed_webhooks_are_taken_once_and_kept_over_a_restart(tmp_path: Path) -> None:
