@@ -59,7 +59,9 @@ class Brokers:
         deadline = monotonic() + settings.startup_timeout_ms / 1_000
         while True:
             try:
-                topics = self._consumer.list_topics(timeout=_ASK_S).topics
+                topics = self._consumer.list_topics(
+                    timeout=min(_ASK_S, max(0.1, deadline - monotonic()))
+                ).topics
                 for field in ("input_topic", "changelog_topic"):
                     name = getattr(settings, field)
                     found = len(topics[name].partitions) if name in topics else 0

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn, cast
 
+import structlog
 from confluent_kafka import KafkaException
 
 from streams.engine.app import EngineApp
@@ -77,6 +78,7 @@ class Engine:
     def pause(self, reason: str) -> None:
         """Commit what is done and take nothing more until the process restarts. A fold may call it."""
         self._context.pauses.append(reason)
+        structlog.get_logger("streams.engine").error("paused", reason=reason)
         self.readiness.become(State.PAUSED, reason)
 
     def run(self) -> NoReturn:

@@ -96,6 +96,9 @@ class PartitionTransactions:
         for key, value in rows.items():
             self._put_changelog(key, value)
         self._put_changelog(POSITION_KEY, position.encode())
+        if self._failpoint is not None:
+            self._producer.flush(self._settings.half_transaction_s)
+        self._pass(Place.AFTER_PRODUCE)
         self._pass(Place.BEFORE_OFFSETS)
         offset = TopicPartition(self._settings.input_topic, self._partition, position.next_offset)
         send_offsets = partial(self._producer.send_offsets_to_transaction, [offset], self._group_metadata)
