@@ -94,4 +94,7 @@ STATE = Topic(
     config={"min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(64 * 1024 * 1024)},
 )
 
+WORKER_GROUP = "cashback"
+"""Consumer group of the workers and stem of their transactional ids; `topic_prefix` comes before it."""
+
 TOPICS = (INPUTS, PROGRAMS, CASHBACK_EVENTS, DECISIONS, REVERSAL_CASES, QUARANTINE, STATE)

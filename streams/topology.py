@@ -12,13 +12,13 @@ from typing import Any
 
 from ops import metrics
 from ops.settings import Settings
-from schemas.topics import INPUTS, STATE
+from schemas.topics import INPUTS, STATE, WORKER_GROUP
 from streams import dedup, matching, pending, refunds, reward
 from streams.engine import Engine, EngineSettings
 from streams.fold import CashbackFold
 from streams.telemetry import WorkerTelemetry
 
-APP = "cashback"
+APP = WORKER_GROUP
 
 STAGES = (
     dedup,  # new, repeated, or contradicting what came first?
