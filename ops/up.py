@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +36,8 @@ class Stack:
 
     settings: what to run with; once started it holds the real `brokers` and `database_url`.
     data: directory of the embedded servers and of the logs. brokers, database: use these servers instead of
-    embedded ones. durable: False gives up safety against power cuts (tests, demo).
+    embedded ones. durable: False gives up safety against power cuts (tests, demo). more: processes to run
+    besides ours, started first.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class Stack:
     database: str | None = None
     workers: int = 1
     durable: bool = True
+    more: Mapping[str, Program] = field(default_factory=dict)
     say: Say = lambda _: None
     kafka: Kafka | None = field(default=None, init=False)
     postgres: Postgres | None = field(default=None, init=False)
@@ -92,7 +95,7 @@ class Stack:
     def start_processes(self) -> None:
         """All processes up and ready. Raises `NotReadyInTimeError`."""
         self._supervisor = Supervisor(self.data / "logs", say=self.say)
-        for name, program in programs(self.settings, workers=self.workers).items():
+        for name, program in {**self.more, **programs(self.settings, workers=self.workers)}.items():
             self._supervisor.start(name, program)
         self._supervisor.wait_ready(timeout_s=READY_TIMEOUT_S)
 
