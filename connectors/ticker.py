@@ -14,8 +14,9 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from connectors.writer import InputsUnavailable, inputs_partitions, inputs_producer
 from ops.health import HealthServer, NotReady, Readiness, Ready
-from ops.logs import configure_logging, get_logger
-from ops.settings import Settings, get_settings
+from ops.logs import get_logger
+from ops.process import begin
+from ops.settings import Settings
 from schemas.codec import encode
 from schemas.topics import INPUTS
 
@@ -90,8 +91,7 @@ class Ticker:
 
 def main() -> int:
     """The process: ticks until SIGTERM or SIGINT; 2 when this clock needs no ticker."""
-    settings = get_settings()
-    configure_logging(settings, "ticker")
+    settings = begin("ticker")
     if settings.clock != "broker":
         _log.error(
             "clock: with clock=event the loader moves it; start no ticker, or set CASHBACK_CLOCK=broker"

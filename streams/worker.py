@@ -3,8 +3,7 @@
 from typing import NoReturn
 
 from ops.health import HealthServer, NotReady, Ready
-from ops.logs import configure_logging
-from ops.settings import get_settings
+from ops.process import begin
 from ops.topics import check
 from streams.topology import build
 
@@ -14,8 +13,7 @@ def main() -> NoReturn:
 
     Raises `TopicsDiffer` when the topics are not as the registry says.
     """
-    settings = get_settings()
-    configure_logging(settings, "worker")
+    settings = begin("worker")
     check(settings)
     engine = build(settings)
 

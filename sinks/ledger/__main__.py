@@ -7,17 +7,16 @@ import sys
 import uuid
 
 from ops.health import HealthServer
-from ops.logs import configure_logging, get_logger
-from ops.settings import get_settings
+from ops.logs import get_logger
+from ops.process import begin
 from sinks.ledger.consumer import LedgerSink
 from sinks.migrations import check
 
 
 def main() -> int:
     """Post until told to stop. Exit code 0 after SIGTERM or SIGINT, 1 with one log line on anything unsound."""
-    settings = get_settings()
-    configure_logging(settings, "ledger")
     try:
+        settings = begin("ledger")
         check(settings.database_url)
         sink = LedgerSink(settings, instance=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,17 +8,17 @@ import sys
 import uuid
 
 from ops.health import HealthServer
-from ops.logs import configure_logging, get_logger
-from ops.settings import Settings, get_settings
+from ops.logs import get_logger
+from ops.process import begin
+from ops.settings import Settings
 from sinks.migrations import check
 from sinks.webhooks.dispatcher import Dispatcher
 
 
 def main() -> int:
     """Deliver until told to stop. Exit code 0 after SIGTERM or SIGINT, 1 with one log line on anything unsound."""
-    settings = get_settings()
-    configure_logging(settings, "webhooks")
     try:
+        settings = begin("webhooks")
         check(settings.database_url)
         asyncio.run(_run(settings))
     except Exception as error:  # noqa: BLE001 - whatever it is, the process ends and its supervisor decides
