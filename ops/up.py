@@ -3,6 +3,7 @@
 `cashback up`, the demo and the end-to-end tests all run this one.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -194,4 +195,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

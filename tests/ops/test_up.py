@@ -106,6 +106,13 @@ def test_children_get_every_setting_that_is_not_a_default() -> None:
     assert "CASHBACK_COMMISSION_BPS" not in given
 
 
+def test_a_child_reads_every_kind_of_setting_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(webhook_retry_delays_s=(0.5, 2), webhook_allow_loopback=True, max_age_days=40)
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
 class Up:
     """A real `cashback up` in a process of its own."""
 
