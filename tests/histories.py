@@ -61,6 +61,8 @@ def crowded_history(rng: Random) -> History:
     """One purchase with many parts under programs that all let it in: amounts, waiting, choice, cases."""
     start = rng.choice(STARTS)
     programs = [open_campaign(rng, f"p{n}", start) for n in range(rng.randint(1, 4))]
+    if chance(rng, 25):  # nothing but age and name tells them apart
+        programs = [{**program, "reward": programs[0]["reward"], "priority": 0} for program in programs]
     kinds = ("AUTHORIZED", "SETTLED", "SETTLED", "REFUNDED", "REFUNDED")
     lines: list[Line] = []
     for part in range(rng.randint(1, 8)):
@@ -82,9 +84,9 @@ def held_history(rng: Random) -> History:
     programs = [
         {**open_campaign(rng, f"p{n}", start), **terms, "stackable": n > 0} for n in range(rng.randint(1, 3))
     ]
-    lines = [one_purchase(rng.choice(("AUTHORIZED", "SETTLED")), rng.choice(SMALL_BASKETS), start, 0)]
+    lines = [one_purchase(rng.choice(("AUTHORIZED", "SETTLED")), rng.choice(SMALL_BASKETS[2:]), start, 0)]
     for part in range(1, rng.randint(2, 7)):
-        kind = rng.choice(("AUTHORIZED", "SETTLED", "SETTLED", "REFUNDED", "REFUNDED", "VOIDED"))
+        kind = rng.choice(("AUTHORIZED", "SETTLED", "SETTLED", "REFUNDED")) if chance(rng, 96) else "VOIDED"
         amount = None if kind == "VOIDED" else rng.choice(SMALL_BASKETS)
         lines.append(one_purchase(kind, amount, start + timedelta(hours=rng.randint(0, 120)), part))
     return History(programs, lines, iso(start + timedelta(days=rng.choice((5, 400)))))

@@ -1,0 +1,55 @@
+"""The stages and the recomputation written without them say the same of any history."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.oracle import in_log_order, recompute
+from ops.oracle.compare import compare_cases, compare_decisions, compare_events
+from streams.simulate import simulate
+from tests.histories import History, crowded_history, mixed_inputs, mixed_programs, nasty_history
+from tests.laws.profiles import law
+
+MAKERS = (nasty_history, crowded_history)
+
+
+def assert_agreement(history: History) -> None:
+    expected = recompute(history.programs, history.transactions, until=history.until)
+    found = simulate(history.programs, history.transactions, until=history.until)
+
+    assert compare_events(expected, found.events) == []
+    assert compare_decisions(expected, found.decisions) == []
+    assert compare_cases(expected, found.cases) == []
+    assert found.events == in_log_order(expected)
+    assert len(found.bad) == expected.counts["bad"]
+    counts = expected.counts
+    assert {name: found.counts[name] for name in ("judged", "duplicate", "over_refunded")} == {
+        name: counts[name] for name in ("judged", "duplicate", "over_refunded")
+    }
+    assert found.counts["applied"] == counts["applied"]
+    assert found.counts["conflict"] == counts["conflict"] + counts["misplaced"]
+    waited = sum(counts[fate] for fate in ("joined", "misplaced", "expired", "parked"))
+    assert (found.counts["parked"], found.counts["parked_too_long"]) == (waited, counts["expired"])
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_stages_and_recomputation_agree_on_seeded_histories(maker: Callable[[Random], History]) -> None:
+    for seed in range(300):
+        assert_agreement(maker(Random(seed)))
+
+
+@law(examples=100)
+@given(st.randoms(use_true_random=False), st.sampled_from(MAKERS))
+def test_stages_and_recomputation_agree_on_any_history(
+    rng: Random, maker: Callable[[Random], History]
+) -> None:
+    assert_agreement(maker(rng))
+
+
+def test_stages_and_recomputation_agree_on_a_month_of_mixed_load() -> None:
+    assert_agreement(
+        History(mixed_programs(), list(mixed_inputs(5000, seed=11, members=300)), "2026-01-01T00:00:00Z")
+    )
