@@ -17,13 +17,15 @@ def upgrade(database_url: str) -> None:
 
     `database_url` is a libpq URL. Raises `WrongSchema` when the database is further than this code.
     """
-    from alembic import command
-    from alembic.config import Config
-
     known = _revisions()
     found = _found(database_url)
     if found is not None and found not in known:
         raise _too_new(found, known[-1])
+    if found == known[-1]:
+        return
+    from alembic import command  # takes a second to import, and a later start has nothing to do
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_HERE))
     config.set_main_option("path_separator", "os")
