@@ -85,6 +85,7 @@ def end_leftover(pid_file: Path, *, timeout_s: float = 10.0) -> bool:
         remembered = json.loads(pid_file.read_text())
         leftover = psutil.Process(remembered["pid"])
         same: bool = abs(leftover.create_time() - remembered["started_at_s"]) < 1.0
+        same = same and leftover.status() != psutil.STATUS_ZOMBIE
     except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
         return False
     if same:
