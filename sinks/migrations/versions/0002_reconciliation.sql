@@ -7,20 +7,20 @@ CREATE TABLE merchants (
 );
 
 -- What the transfers of each account say, against the balance that is kept. Only transfers of entries count,
--- so a transfer that lost its entry shows too. Columns: kept and proved are minor units of the asset.
+-- so a transfer that lost its entry shows too. Both in minor units; kept is NULL where the balance is missing.
 CREATE VIEW account_proofs AS
     SELECT accounts.account_id, accounts.kind, accounts.livemode, accounts.partner_id, accounts.merchant_id,
            accounts.member_id, accounts.asset,
-           coalesce(balances.balance, 0) AS kept,
+           balances.balance AS kept,
            coalesce(proved.amount, 0) AS proved
-    FROM (
+    FROM accounts
+    LEFT JOIN balances USING (account_id)
+    LEFT JOIN (
         SELECT account_id, sum(amount) AS amount FROM (
             SELECT debit_account AS account_id, -amount AS amount FROM transfers JOIN entries USING (entry_id)
             UNION ALL SELECT credit_account, amount FROM transfers JOIN entries USING (entry_id)
         ) AS side GROUP BY account_id
-    ) AS proved
-    FULL JOIN balances USING (account_id)
-    JOIN accounts USING (account_id);
+    ) AS proved USING (account_id);
 
 -- Proof, must be 0: what each entry should have moved (from its cashback) against what its transfers moved and
 -- between which accounts; cashbacks whose creation is missing; and, on a merchant's last day per asset, what
@@ -77,8 +77,8 @@ WITH moved AS (
            row_number() OVER (PARTITION BY livemode, merchant_id, asset ORDER BY day DESC) = 1 AS last_day
     FROM posted GROUP BY livemode, merchant_id, asset, day
 ), drifts AS MATERIALIZED (
-    SELECT account_id, merchant_id, livemode, asset, abs(kept - proved) AS drift
-    FROM account_proofs WHERE kept <> proved
+    SELECT account_id, merchant_id, livemode, asset, greatest(1, abs(coalesce(kept, 0) - proved)) AS drift
+    FROM account_proofs WHERE kept IS DISTINCT FROM proved
 ), merchant_drifts AS (
     SELECT livemode, merchant_id, asset, sum(drift) AS drift FROM (
         SELECT livemode, merchant_id, asset, drift FROM drifts WHERE merchant_id IS NOT NULL
@@ -95,17 +95,21 @@ WITH moved AS (
     WHERE NOT EXISTS (
         SELECT FROM entries WHERE entries.cashback_no = cashbacks.cashback_no AND transition = 'created'
     ) GROUP BY purchases.livemode, purchases.merchant_id, cashbacks.asset
+), faults AS (
+    SELECT livemode, merchant_id, asset, sum(amount) AS amount
+    FROM (TABLE merchant_drifts UNION ALL TABLE uncreated) AS fault (livemode, merchant_id, asset, amount)
+    GROUP BY livemode, merchant_id, asset
 )
-SELECT days.livemode, days.merchant_id, days.asset, days.day,
-       days.created, days.cleared, days.reverted, days.reversed,
-       sum(days.created - days.cleared - days.reverted)
-           OVER (PARTITION BY days.livemode, days.merchant_id, days.asset ORDER BY days.day)::bigint AS pending,
-       days.commission,
-       (days.unproved + CASE WHEN days.last_day
-           THEN coalesce(merchant_drifts.drift, 0) + coalesce(uncreated.amount, 0) ELSE 0 END)::bigint AS proof
-FROM days
-LEFT JOIN merchant_drifts USING (livemode, merchant_id, asset)
-LEFT JOIN uncreated USING (livemode, merchant_id, asset);
+-- FULL: a merchant of whom not one entry is left still shows, with no day.
+SELECT livemode, merchant_id, asset, days.day,
+       coalesce(days.created, 0) AS created, coalesce(days.cleared, 0) AS cleared,
+       coalesce(days.reverted, 0) AS reverted, coalesce(days.reversed, 0) AS reversed,
+       coalesce(sum(days.created - days.cleared - days.reverted)
+           OVER (PARTITION BY livemode, merchant_id, asset ORDER BY days.day), 0)::bigint AS pending,
+       coalesce(days.commission, 0) AS commission,
+       (coalesce(days.unproved, 0)
+           + CASE WHEN coalesce(days.last_day, true) THEN coalesce(faults.amount, 0) ELSE 0 END)::bigint AS proof
+FROM days FULL JOIN faults USING (livemode, merchant_id, asset);
 
 DO $$
 BEGIN
