@@ -109,7 +109,7 @@ class Assignment:
 
     def _open(self, partition: int, reader: Reader) -> None:
         self._opening[partition] = threading.Event()
-        task = asyncio.create_task(self._open_and_start(partition, reader))
+        task = self._context.fail_stop.task(self._open_and_start(partition, reader))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from streams.engine.settings import EngineSettings
 
 _LOG = logging.getLogger("streams.engine.kafka")
 _ASK_S = 10.0
+_NEW_TOPIC_S = 3.0
 
 
 class TopicsUnfit(Exception):
@@ -56,27 +58,37 @@ class Brokers:
     def verify_topics(self) -> str:
         """Check input and changelog; returns the id of the input topic. Raises TopicsUnfit, BrokersAway."""
         settings = self._settings
-        deadline = monotonic() + settings.startup_timeout_ms / 1_000
+        started = monotonic()
+        deadline = started + settings.startup_timeout_ms / 1_000
         while True:
             try:
                 topics = self._consumer.list_topics(
                     timeout=min(_ASK_S, max(0.1, deadline - monotonic()))
                 ).topics
-                for field in ("input_topic", "changelog_topic"):
-                    name = getattr(settings, field)
-                    found = len(topics[name].partitions) if name in topics else 0
-                    if found != settings.partitions:
-                        raise TopicsUnfit(
-                            f"{field} {name!r}: has {found} partitions, settings say {settings.partitions}. "
-                            "Create it so, or correct the setting; the number is fixed at birth."
-                        )
+                self._require_shape(topics)
                 return self._topic_id(settings.input_topic)
+            except TopicsUnfit:
+                # Brokers tell each other of a new topic with some delay.
+                if monotonic() > min(deadline, started + _NEW_TOPIC_S):
+                    raise
+                sleep(0.1)
             except KafkaException as error:
                 if monotonic() > deadline:
                     raise BrokersAway(
                         f"brokers {settings.brokers!r}: no answer for {settings.startup_timeout_ms} ms "
                         f"({error}). Check the address and that they run."
                     ) from error
+
+    def _require_shape(self, topics: Mapping[str, TopicMetadata]) -> None:
+        wanted = self._settings.partitions
+        for field in ("input_topic", "changelog_topic"):
+            name = getattr(self._settings, field)
+            found = len(topics[name].partitions) if name in topics else 0
+            if found != wanted:
+                raise TopicsUnfit(
+                    f"{field} {name!r}: has {found} partitions, settings say {wanted}. "
+                    "Create it so, or correct the setting; the number is fixed at birth."
+                )
 
     def _topic_id(self, name: str) -> str:
         admin = AdminClient({"bootstrap.servers": self._settings.brokers, "log_level": 3}, logger=_LOG)

@@ -14,6 +14,7 @@ engine.run()
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn, cast
 
@@ -90,6 +91,8 @@ class Engine:
                 self._context, self._assignment, cast(Membership, self.app.consumer), brokers
             )
             self._watchdog.start()
+            # A batch of records is thousands of objects: the default of 700 collects within each.
+            gc.set_threshold(50_000, 20, 100)
         except TopicsUnfit as error:
             self.fail_stop.end(ExitCode.TOPICS_UNFIT, str(error))
         except (BrokersAway, KafkaException) as error:

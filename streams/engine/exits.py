@@ -6,12 +6,14 @@ is one more state nobody tested. Nothing of an open transaction is visible, so l
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
 import traceback
+from collections.abc import Coroutine
 from enum import IntEnum
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 
@@ -58,6 +60,16 @@ class FailStop:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._leaving = threading.Lock()
+
+    def task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work in the background; should it raise, the process ends rather than go on without it."""
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._end_if_failed)
+        return task
+
+    def _end_if_failed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.end(ExitCode.APP_CRASHED, "a background task of the engine failed", cause=error)
 
     def end(
         self, code: ExitCode, reason: str, *, cause: BaseException | None = None, **context: object

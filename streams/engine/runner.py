@@ -62,7 +62,7 @@ class PartitionRunner:
         self._committed_at = monotonic()
         self._lock = asyncio.Lock()
         self._mailbox: asyncio.Queue[Batch] = asyncio.Queue(maxsize=2)
-        self._tasks = [asyncio.create_task(self._take_batches()), asyncio.create_task(self._commit_on_time())]
+        self._tasks = [fail_stop.task(self._take_batches()), fail_stop.task(self._commit_on_time())]
 
     async def offer(self, batch: Batch) -> None:
         """Queue a batch; waits while the partition is behind."""

@@ -1,4 +1,4 @@
-"""A thread that ends the process when it is no longer what it believes to be.
+"""Threads that end the process when it is no longer what it believes to be.
 
 - It stood still for longer than its session (SIGSTOP, swap, a sleeping host): others run its partitions now.
 - The group dropped it.
@@ -10,6 +10,7 @@ The transactions' fence keeps such a worker from doing harm; the watchdog keeps 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from streams.engine.brokers import Brokers
 from streams.engine.context import Context
 from streams.engine.exits import ExitCode
 from streams.engine.readiness import State
+from streams.engine.runner import PartitionRunner
 
 TICK_S = 0.25
 STOP_S_MAX = 30.0
@@ -46,12 +48,13 @@ class Watchdog:
         self._brokers = brokers
         self._session_s = context.settings.session_timeout_ms / 1_000
         self._patience_s = context.settings.progress_timeout_ms / 1_000
-        self._pulse_at = self._looked_at = self._lag_at = monotonic()
+        self._pulse_at = self._lag_at = monotonic()
         self._stopping_since: float | None = None
-        self._waiting_since = monotonic()
 
     def start(self) -> None:
+        # Apart, because asking the brokers can take seconds, which would look like standing still.
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        threading.Thread(target=self._watch_progress, name="watchdog-progress", daemon=True).start()
 
     def pulse(self) -> None:
         """The event loop is alive; to be called on it every TICK_S or so."""
@@ -76,9 +79,6 @@ class Watchdog:
             if now - self._lag_at > _LAG_EVERY_S:
                 self._lag_at = now
                 self._tell_lag()
-            if now - self._looked_at > self._patience_s / 4 and not self._context.pauses:
-                self._looked_at = now
-                self._check_progress(now)
 
     def _bound_stop(self, now: float) -> None:
         self._stopping_since = self._stopping_since or now
@@ -99,29 +99,35 @@ class Watchdog:
             if end is not None:
                 self._context.observer.lag(partition, max(0, end - runner.next_offset))
 
-    def _check_progress(self, now: float) -> None:
+    def _watch_progress(self) -> None:
+        while self._context.readiness.state not in (State.PAUSED, State.STOPPING):
+            sleep(self._patience_s / 4)
+            # Without brokers nobody makes progress, and a restart would not help.
+            with suppress(KafkaException):
+                self._check_assigned()
+                for partition, runner in self._assignment.runners.copy().items():
+                    self._check_progress(partition, runner)
+
+    def _check_assigned(self) -> None:
+        since = self._assignment.waiting_since
+        if since is not None and monotonic() - since > self._patience_s:
+            self._brokers.bounds(self._context.settings.input_topic, 0)
+            if self._assignment.waiting_since == since:
+                self._end(ExitCode.STALLED, f"no assignment for {monotonic() - since:.1f} s")
+
+    def _check_progress(self, partition: int, runner: PartitionRunner) -> None:
         """Ask the brokers, not the consumer: a consumer that stopped fetching knows of no lag."""
-        topic = self._context.settings.input_topic
-        waiting_since = self._assignment.waiting_since
-        try:
-            if waiting_since is not None and now - waiting_since > self._patience_s:
-                self._brokers.bounds(topic, 0)
-                self._end(ExitCode.STALLED, f"no assignment for {now - waiting_since:.1f} s")
-            for partition, runner in self._assignment.runners.copy().items():
-                idle_s = now - runner.progress_at
-                if idle_s < self._patience_s or not self._assignment.active:
-                    continue
-                end = self._brokers.bounds(topic, partition).high
-                # Read again: it may have moved while the broker was asked.
-                if end > runner.next_offset and now - runner.progress_at >= self._patience_s:
-                    self._end(
-                        ExitCode.STALLED,
-                        f"no progress for {idle_s:.1f} s with {end - runner.next_offset} records to read",
-                        partition=partition,
-                        offset=runner.next_offset,
-                    )
-        except KafkaException:
-            return  # without brokers nobody makes progress, and a restart would not help
+        seen_at, next_offset = runner.progress_at, runner.next_offset
+        if monotonic() - seen_at < self._patience_s or not self._assignment.active:
+            return
+        lag = self._brokers.bounds(self._context.settings.input_topic, partition).high - next_offset
+        if lag > 0 and runner.progress_at == seen_at and not self._context.pauses:
+            self._end(
+                ExitCode.STALLED,
+                f"no progress for {monotonic() - seen_at:.1f} s with {lag} records to read",
+                partition=partition,
+                offset=next_offset,
+            )
 
     def _end(self, code: ExitCode, reason: str, **context: int) -> None:
         self._context.fail_stop.end(code, reason, cause=None, **context)

@@ -59,6 +59,20 @@ def test_a_fold_that_hangs_ends_the_process(stage: Stage) -> None:
     assert "event loop has not turned" in worker.last_words()["reason"]
 
 
+def test_work_that_nobody_does_ends_the_process(stage: Stage) -> None:
+    stage.send(100)
+    worker = stage.start(agent="ignores", progress_timeout_ms=1_500)
+    assert worker.wait() == ExitCode.STALLED
+    assert "no progress for" in worker.last_words()["reason"]
+
+
+def test_an_agent_that_raises_ends_the_process(stage: Stage) -> None:
+    stage.send(100)
+    worker = stage.start(agent="raises")
+    assert worker.wait() == ExitCode.APP_CRASHED
+    assert "the agent itself is wrong" in worker.last_words()["cause"]
+
+
 def test_records_that_change_nothing_cost_no_transaction_but_the_position_moves_now_and_then(
     stage: Stage,
 ) -> None:

@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -31,6 +31,8 @@ class ToyOptions:
     output_topic: str
     record_us: int = 0
     """Time each record takes beside its real work, so that a test can strike in the middle."""
+    agent: Literal["works", "ignores", "raises"] = "works"
+    """What the agent does with its batches."""
     due_slices: int = 0
     """How often `advance` has something due before the first record of a partition."""
 
@@ -114,6 +116,9 @@ def run(options: dict[str, Any], log_path: str) -> None:
     @engine.app.agent(engine.input)
     async def count(stream: Any) -> None:
         async for batch in engine.batches(stream):
-            await engine.take(batch)
+            if toy.agent == "works":
+                await engine.take(batch)
+            elif toy.agent == "raises":
+                raise RuntimeError("the agent itself is wrong")
 
     engine.run()
