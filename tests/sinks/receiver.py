@@ -1,0 +1,99 @@
+"""A receiver of webhooks that behaves as a test tells it to."""
+
+import asyncio
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from standardwebhooks import Webhook
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came, in the order of arrival."""
+
+    path: str
+    message_id: str
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What to answer; `hang` leaves the request open, `endless` never ends the body."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b"ok"
+    hang: bool = False
+    endless: bool = False
+
+
+class Receiver:
+    """An HTTP server on loopback, in a thread of its own. `script` holds replies for the next requests of a path."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.script: dict[str, deque[Reply]] = {}
+        self.always: dict[str, Reply] = {}
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def ids(self, path: str) -> list[str]:
+        return [each.message_id for each in self.received if each.path == path]
+
+    def times_received(self) -> Counter[str]:
+        return Counter(each.message_id for each in self.received)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._closing = asyncio.Event()
+        app = web.Application()
+        app.router.add_route("*", "/{rest:.*}", self._answer)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.port: int = runner.addresses[0][1]
+        self._ready.set()
+        await self._closing.wait()
+        await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.received.append(
+            Received(request.path, request.headers["webhook-id"], body, dict(request.headers.items()))
+        )
+        waiting = self.script.get(request.path)
+        reply = waiting.popleft() if waiting else self.always.get(request.path, Reply())
+        if reply.hang:
+            await self._closing.wait()
+        if reply.endless:
+            stream = web.StreamResponse(status=reply.status)
+            await stream.prepare(request)
+            while not self._closing.is_set():
+                await stream.write(b"x" * 65_536)
+            return stream
+        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+
+def verifier(secret: str) -> Callable[[Received], object]:
+    """Checks a request with the official package and returns the parsed body; raises if it is not genuine."""
+    webhook = Webhook(secret)
+    return lambda received: webhook.verify(received.body, received.headers)
