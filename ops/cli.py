@@ -29,6 +29,7 @@ COMMANDS = {
         "ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"
     ),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
+    "bench": Command("ops.commands.bench:bench_command", "Measure how fast it is on this machine"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
 }
@@ -36,6 +37,8 @@ COMMANDS = {
 # Errors that say in plain words what is wrong and what to do; by name, so that none is imported for it.
 EXPECTED = {
     "connectors.writer.InputsUnavailable",
+    "ops.bench.measure.BenchFailed",
+    "ops.demo.run.PartFailed",
     "ops.embedded.children.StartError",
     "ops.running.AlreadyRunningError",
     "ops.supervisor.NotReadyInTimeError",

