@@ -42,6 +42,8 @@ install_uv() {
 python=$(find_python)
 install_uv "$python"
 echo "Installing the locked dependencies into .venv ($("$python" --version))"
+quiet=--quiet
+[ -t 2 ] && quiet=
 unset VIRTUAL_ENV CONDA_PREFIX UV_PROJECT_ENVIRONMENT
-UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --frozen --quiet --python "$("$python" -c 'import sys; print(sys.executable)')"
+UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --frozen $quiet --compile-bytecode --python "$("$python" -c 'import sys; print(sys.executable)')"
 echo "The environment is ready"
