@@ -30,6 +30,7 @@ COMMANDS = {
     ),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
     "bench": Command("ops.commands.bench:bench_command", "Measure how fast it is on this machine"),
+    "reconcile": Command("ops.commands.reconcile:reconcile_command", "Each merchant by day, with proof"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
 }

@@ -1,4 +1,4 @@
-"""Sessions of the sinks: bounded waits, so that a lost server or a stopped process never holds locks for ever."""
+"""Sessions of the sinks: bounded waits, so that neither a lost server nor a stopped process holds locks."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def session_options(application_name: str) -> dict[str, Any]:
 
 
 def become_writer(connection: psycopg.Connection) -> bool:
-    """Give up all rights but the writer's (INSERT and SELECT) where the role exists; returns whether it did."""
+    """Keep only the writer's rights (INSERT, SELECT) where the role exists; returns whether it does."""
     allowed = connection.execute(
         "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = %s", (WRITER_ROLE,)
     ).fetchone()

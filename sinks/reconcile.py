@@ -15,9 +15,9 @@ FROM reconciliation ORDER BY merchant_id, livemode DESC, asset, day
 class Line:
     """One merchant, asset and day (of the merchant's time zone); amounts in minor units or points.
 
-    `pending` is what was pending at the end of the day; the other amounts moved on it. `proof` must be 0: it is
-    what the transfers and the kept balances differ from what the cashbacks say. No `day`: nothing is posted of a
-    merchant who has cashbacks, which never is as it should be.
+    `pending` is what was pending at the end of the day; the other amounts moved on it. `proof` must be 0:
+    it is what the transfers and the kept balances differ from what the cashbacks say. No `day`: not one
+    entry is left of a merchant who has cashbacks, so the proof is not 0 either.
     """
 
     merchant_id: str

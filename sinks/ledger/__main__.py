@@ -14,7 +14,7 @@ from sinks.migrations import check
 
 
 def main() -> int:
-    """Post until told to stop. Exit code 0 after SIGTERM or SIGINT, 1 with one log line on anything unsound."""
+    """Post until told to stop. Exit code 0 after a signal, 1 with one log line on anything unsound."""
     try:
         settings = begin("ledger")
         check(settings.database_url)

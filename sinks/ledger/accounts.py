@@ -11,21 +11,23 @@ REMEMBERED_MAX = 200_000
 _OPEN = """
 INSERT INTO accounts (kind, livemode, partner_id, merchant_id, member_id, asset)
 SELECT kind, livemode, partner_id, merchant_id, member_id, asset
-FROM unnest(%(livemode)s::boolean[], %(partner)s::text[], %(merchant)s::text[], %(member)s::text[], %(asset)s::text[])
-         AS wanted (livemode, partner_id, merchant_id, member_id, asset)
+FROM unnest(%(livemode)s::boolean[], %(partner)s::text[], %(merchant)s::text[], %(member)s::text[],
+            %(asset)s::text[]) AS wanted (livemode, partner_id, merchant_id, member_id, asset)
 CROSS JOIN unnest(%(kinds)s::account_kind[]) AS kind
 ORDER BY partner_id, member_id, merchant_id, asset, kind, livemode
 ON CONFLICT DO NOTHING
 """
-# OFFSET 0 keeps the subquery apart: one look into the unique index for each wanted account, whatever the table's size.
+# OFFSET 0 keeps the subquery apart: one look into the unique index a wanted account, whatever the size.
 _FIND = """
-SELECT wanted.livemode, wanted.partner_id, wanted.owner, wanted.asset, array_agg(found.account_id ORDER BY kind)
+SELECT wanted.livemode, wanted.partner_id, wanted.owner, wanted.asset,
+       array_agg(found.account_id ORDER BY kind)
 FROM unnest(%(livemode)s::boolean[], %(partner)s::text[], %(owner)s::text[], %(asset)s::text[])
          AS wanted (livemode, partner_id, owner, asset)
 CROSS JOIN unnest(%(kinds)s::account_kind[]) AS kind
 CROSS JOIN LATERAL (
     SELECT account_id FROM accounts
-    WHERE accounts.partner_id = wanted.partner_id AND accounts.{owner} = wanted.owner AND accounts.{other} IS NULL
+    WHERE accounts.partner_id = wanted.partner_id
+      AND accounts.{owner} = wanted.owner AND accounts.{other} IS NULL
       AND accounts.asset = wanted.asset AND accounts.kind = kind.kind AND accounts.livemode = wanted.livemode
     OFFSET 0
 ) AS found

@@ -1,7 +1,7 @@
 """How fast the ledger posts: the batch writer on a real database, without a broker.
 
-What is timed is what the sink does with records it has read: decode, stage, post with all constraints, balances
-and webhook outbox on. Half of the entries are creations, half resolve them.
+What is timed is what the sink does with records it has read: decode, stage, post with all constraints,
+balances and webhook outbox on. Half of the entries are creations, half resolve them.
 """
 
 import time
@@ -25,6 +25,10 @@ from sinks.webhooks.endpoints import register
 _COMMISSION_BPS = 1_000
 _START = 1_700_000_000_000_000
 _PENDING_MAX = 20_000
+_OF_ALL_EVENTS = (
+    "cashback_transaction_id", "transaction_id", "transaction_ref", "partner_id", "member_id", "merchant_id",
+    "program_id", "program_version", "sequence", "livemode",
+)  # fmt: skip
 
 
 def measure(
@@ -32,7 +36,7 @@ def measure(
 ) -> dict[str, float]:
     """Entries a second into the migrated database at `database_url`, a partner of its own each time.
 
-    Returns ``{"entries_per_s", "entries", "seconds", "cpu_us_per_entry"}``; the last is CPU of this process alone.
+    Returns ``{"entries_per_s", "entries", "seconds", "cpu_us_per_entry"}``; CPU of this process alone.
     """
     partner = f"bench-{uuid.uuid4().hex[:8]}"
     register(
@@ -97,8 +101,8 @@ def _events(partner: str, entries: int, members: int) -> Iterator[tuple[str, dic
 
 def created_event(partner: str, member: str, reference: str, amount: int, **changes: Any) -> dict[str, Any]:
     """A CashbackCreated as the stream publishes it: a campaign's first cashback of a purchase."""
-    program, sequence, live = changes.get("program_id", "campaign-1"), changes.get("sequence", 1), True
-    live = changes.get("livemode", live)
+    program, sequence = changes.get("program_id", "campaign-1"), changes.get("sequence", 1)
+    live = changes.get("livemode", True)
     cashback = ids.cashback_id(live, partner, member, reference, program, sequence)
     event = {
         "event_id": ids.event_id(cashback, "created"),
@@ -126,11 +130,7 @@ def created_event(partner: str, member: str, reference: str, amount: int, **chan
 
 def resolved(created: dict[str, Any], outcome: str, **changes: Any) -> dict[str, Any]:
     """The CashbackCleared or CashbackReverted that ends `created`; `outcome` is cleared or reverted."""
-    names = (
-        "cashback_transaction_id", "transaction_id", "transaction_ref", "partner_id", "member_id", "merchant_id",
-        "program_id", "program_version", "sequence", "livemode",
-    )  # fmt: skip
-    event = {name: created[name] for name in names}
+    event = {name: created[name] for name in _OF_ALL_EVENTS}
     event["event_id"] = ids.event_id(created["cashback_transaction_id"], outcome)
     event["timestamp"] = created["timestamp"] + 14 * 86_400_000_000
     if outcome == "reverted":

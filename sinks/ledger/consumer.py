@@ -1,8 +1,8 @@
 """Reads the topics and posts them, batch by batch, for ever.
 
-Partitions are assigned by hand, all of them, and not by the group protocol: one instance posts at a time anyway
-(PostgreSQL is the bound, not the reading), the database says where to go on, and a consumer outside of a group
-can wait for a database that is away without being thrown out.
+Partitions are assigned by hand, all of them, and not by the group protocol: one instance posts at a time
+anyway (PostgreSQL is the bound, not the reading), the database says where to go on, and a consumer outside
+of a group can wait for a database that is away without being thrown out.
 """
 
 import random
@@ -20,8 +20,8 @@ from ops.logs import get_logger
 from ops.settings import Settings
 from schemas.topics import CASHBACK_EVENTS, REVERSAL_CASES
 from sinks.database import become_writer, session_options
-from sinks.ledger.posting import Batch, Ledger, Posted, count_entries
 from sinks.ledger.positions import Place, Positions
+from sinks.ledger.posting import Batch, Ledger, Posted, count_entries
 
 SINK = "ledger"
 TOPICS_TIMEOUT_S = 30
@@ -212,13 +212,14 @@ def _refuse_gaps(next_offsets: dict[Place, int], begin: dict[Place, int], end: d
     for (topic, partition), offset in next_offsets.items():
         if offset > end[topic, partition]:
             raise Unsound(
-                f"the ledger has read {topic}[{partition}] up to {offset}, the topic ends at {end[topic, partition]}: "
-                "it is another topic or lost its end; restore the topic, or start with an empty database"
+                f"the ledger has read {topic}[{partition}] up to {offset}, the topic ends at "
+                f"{end[topic, partition]}: it is another topic or lost its end; restore it, "
+                "or start with an empty database"
             )
         if offset < begin[topic, partition]:
             raise Unsound(
                 f"the ledger has read {topic}[{partition}] up to {offset}, the topic begins at "
-                f"{begin[topic, partition]}: what lies between is gone; restore a newer backup of the database"
+                f"{begin[topic, partition]}: what lies between is gone; restore a newer backup"
             )
 
 

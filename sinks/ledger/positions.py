@@ -1,9 +1,10 @@
 """How far the ledger has read, and who may move it on.
 
-One instance posts at a time. It holds an advisory lock while its session lives; another one waits beside it and
-takes over when the session is gone (a killed process: at once) or when nothing moved for `stale_ms` (a stopped
-one: its session is ended). The lock decides who works; what keeps the ledger exact is the compare-and-set below,
-the first statement of every transaction: an older instance that wakes up finds other offsets and stops.
+One instance posts at a time. It holds an advisory lock while its session lives; another one waits beside it
+and takes over when the session is gone (a killed process: at once) or when nothing moved for `stale_ms` (a
+stopped one: its session is ended). The lock decides who works; what keeps the ledger exact is the compare-
+and-set below, the first statement of every transaction: an older instance that wakes up finds other offsets
+and stops.
 """
 
 from collections.abc import Mapping
@@ -21,16 +22,18 @@ SELECT coalesce(max(moved_at) < clock_timestamp() - %(stale_ms)s * interval '1 m
        (array_agg(instance ORDER BY moved_at DESC))[1]
 FROM sink_positions WHERE sink = %(sink)s
 """
+# Nothing but constants is put together here.
 _END_HOLDER = f"""
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND (classid::bigint << 32) | objid::bigint = {_LOCK_KEY}
-"""
+"""  # noqa: S608
 _BEGIN = """
 INSERT INTO sink_positions (sink, topic, partition, next_offset, instance)
 SELECT %(sink)s, topic, partition, next_offset, %(instance)s
-FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[]) AS place (topic, partition, next_offset)
+FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+         AS place (topic, partition, next_offset)
 ON CONFLICT DO NOTHING
 """
 _READ = "SELECT topic, partition, next_offset FROM sink_positions WHERE sink = %(sink)s"
@@ -57,7 +60,7 @@ class Positions:
         self.next_offsets: dict[Place, int] = {}
 
     def try_claim(self, connection: psycopg.Connection) -> bool:
-        """Whether this session is now the one that posts. Raises `Superseded` if it was and another is instead."""
+        """Whether this session is the one that posts. Raises `Superseded` if it was and another is."""
         names = {"sink": self._sink, "stale_ms": self._stale_ms}
         if _one(connection, _LOCK, names):
             return True
@@ -79,7 +82,7 @@ class Positions:
         self.next_offsets = {place: stored[place] for place in begin}
 
     def move(self, connection: psycopg.Connection, after: Mapping[Place, int]) -> None:
-        """Compare and set, inside the transaction that posts what lies before `after`; raises `Superseded`."""
+        """Compare and set, in the transaction that posts what lies before `after`; raises `Superseded`."""
         moved = connection.execute(
             _MOVE,
             {

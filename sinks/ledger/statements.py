@@ -1,10 +1,12 @@
 """The SQL of one ledger batch, in the order it runs.
 
-A staged row gets its number when it is copied in: the number becomes the id of its entry and, for a creation,
-of the cashback and (if it is the first to name it) of the purchase. So no statement waits for ids of another.
+A staged row gets its number when it is copied in: the number becomes the id of its entry and, for a
+creation, of the cashback and (if it is the first to name it) of the purchase. So no statement waits for ids
+of another.
 
-The writer's session has nested loops off, because the statistics of the staging table are always wrong; where a
-big table must be looked into row by row, a lateral subquery kept apart by OFFSET 0 leaves no other way.
+The writer's session has nested loops off, because the statistics of the staging table are always wrong;
+where a big table must be looked into row by row, a lateral subquery kept apart by OFFSET 0 leaves no other
+way.
 """
 
 from sinks.ledger.staging import COLUMNS
@@ -31,7 +33,8 @@ COPY = f"COPY staged ({', '.join(name for name, _ in _STAGED)}) FROM STDIN (FORM
 COPY_TYPES = [*(kind for _, kind in COLUMNS), *("int8" for _ in _ACCOUNTS)]
 
 BIND_PURCHASES = """
-INSERT INTO purchases (purchase_no, livemode, partner_id, transaction_ref, transaction_id, member_id, merchant_id)
+INSERT INTO purchases
+    (purchase_no, livemode, partner_id, transaction_ref, transaction_id, member_id, merchant_id)
 SELECT entry_id, livemode, partner_id, transaction_ref, transaction_id, member_id, merchant_id
 FROM staged WHERE step = 1 ORDER BY entry_id
 ON CONFLICT DO NOTHING
@@ -88,7 +91,7 @@ WITH made AS (
     WHERE leg_amount > 0
 ), {_TELL.format(posted="made")}
 SELECT count(*) FROM made
-"""
+"""  # noqa: S608 - put together from constants
 
 POST_RESOLVED = f"""
 WITH found AS MATERIALIZED (
@@ -100,7 +103,8 @@ WITH found AS MATERIALIZED (
         OFFSET 0
     ) AS known
     CROSS JOIN LATERAL (
-        SELECT transaction_id, partner_id, livemode FROM purchases WHERE purchases.purchase_no = known.purchase_no
+        SELECT transaction_id, partner_id, livemode FROM purchases
+        WHERE purchases.purchase_no = known.purchase_no
         OFFSET 0
     ) AS bound
     WHERE step = 2 AND bound.transaction_id = staged.transaction_id
@@ -122,7 +126,7 @@ WITH found AS MATERIALIZED (
     WHERE leg_amount > 0
 ), {_TELL.format(posted="entered")}
 SELECT count(*) FROM entered
-"""
+"""  # noqa: S608 - put together from constants
 
 # Why a staged row was not posted; NULL: it was posted before with the same content.
 LEFT_OVER = """
@@ -158,15 +162,15 @@ VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 
 POST_CASE = """
-INSERT INTO reversal_cases (case_id, revision, opened_at, updated_at, cashback_id, transaction_id, transaction_ref,
-    partner_id, member_id, merchant_id, program_id, program_version, sequence, livemode, amount, asset, shortfall,
-    net_minor, cause, payload_hash)
+INSERT INTO reversal_cases (case_id, revision, opened_at, updated_at, cashback_id, transaction_id,
+    transaction_ref, partner_id, member_id, merchant_id, program_id, program_version, sequence, livemode,
+    amount, asset, shortfall, net_minor, cause, payload_hash)
 VALUES (%(case_id)s, %(revision)s,
     timestamptz 'epoch' + %(opened_at)s * interval '1 microsecond',
     timestamptz 'epoch' + %(updated_at)s * interval '1 microsecond',
     %(cashback_transaction_id)s, %(transaction_id)s, %(transaction_ref)s, %(partner_id)s, %(member_id)s,
-    %(merchant_id)s, %(program_id)s, %(program_version)s, %(sequence)s, %(livemode)s, %(amount)s, %(currency)s,
-    %(shortfall)s, %(net_minor)s, %(cause)s, %(payload_hash)s)
+    %(merchant_id)s, %(program_id)s, %(program_version)s, %(sequence)s, %(livemode)s, %(amount)s,
+    %(currency)s, %(shortfall)s, %(net_minor)s, %(cause)s, %(payload_hash)s)
 ON CONFLICT (case_id, revision) DO NOTHING
 """
 CASE_HASH = "SELECT payload_hash FROM reversal_cases WHERE case_id = %(case_id)s AND revision = %(revision)s"

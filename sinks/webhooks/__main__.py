@@ -16,7 +16,7 @@ from sinks.webhooks.dispatcher import Dispatcher
 
 
 def main() -> int:
-    """Deliver until told to stop. Exit code 0 after SIGTERM or SIGINT, 1 with one log line on anything unsound."""
+    """Deliver until told to stop. Exit code 0 after a signal, 1 with one log line on anything unsound."""
     try:
         settings = begin("webhooks")
         check(settings.database_url)

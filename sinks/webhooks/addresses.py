@@ -1,7 +1,7 @@
 """Where webhooks may connect to: the internet, never into our own networks.
 
-The address is checked when the socket is made, after the name was resolved, so a name that resolves to something
-else the second time gains nothing.
+The address is checked when the socket is made, after the name was resolved, so a name that resolves to
+something else the second time gains nothing.
 """
 
 import socket

@@ -1,7 +1,7 @@
 """Delivers the queue: claims what is due, sends it side by side, settles what came of it in batches.
 
-One loop talks to the database (settle, then claim), tasks per endpoint talk to receivers. Endpoints share nothing
-but the process, so a slow one delays itself only.
+One loop talks to the database (settle, then claim), tasks per endpoint talk to receivers. Endpoints share
+nothing but the process, so a slow one delays itself only.
 """
 
 import asyncio
@@ -189,7 +189,7 @@ class _Round:
         return taken
 
     def _start(self, lane: Lane) -> None:
-        # One task takes message after message: a task for each would cost as much as the request's own parsing.
+        # One task takes message after message: a task for each costs more than it brings.
         for _ in range(min(lane.window - lane.under_way, len(lane.waiting))):
             lane.under_way += 1
             task = asyncio.create_task(self._deliver(lane))

@@ -13,7 +13,7 @@ import psycopg
 from schemas.webhooks import EVENT_TYPES
 from sinks.webhooks.addresses import is_deliverable, is_loopback
 
-SECRET_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix alone is none
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
 URL_MAX = 2_048
 _PORTS = (443, 8443)

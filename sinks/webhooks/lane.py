@@ -1,4 +1,4 @@
-"""One endpoint inside a dispatcher: what waits for it, how many attempts run at once, whether it wants rest."""
+"""One endpoint in a dispatcher: what waits for it, how many attempts run at once, whether it rests."""
 
 import time
 from collections import deque

@@ -45,7 +45,7 @@ def judge(
 ) -> Outcome:
     """What follows from the `attempt`-th attempt (from 1); `status` None: no answer came.
 
-    `retry_after` is the header as it came. Waits get up to a fifth more, so that failures do not return together.
+    `retry_after` is the header as it came. Waits get up to a fifth more: failures do not return together.
     """
     if status is not None and 200 <= status < 300:
         return _DELIVERED

@@ -1,8 +1,8 @@
 """The queue of undelivered messages in the database: claim, settle, and take over from the dead.
 
-A dispatcher marks what it claims with its number. The number is good while its session holds an advisory lock
-and its heartbeat is young; when it is not, the others free its messages, and they are sent again under the same
-id. So a killed dispatcher delays nothing for long, a stopped one not longer than `stale_ms`.
+A dispatcher marks what it claims with its number. The number is good while its session holds an advisory
+lock and its heartbeat is young; when it is not, the others free its messages, and they are sent again under
+the same id. So a killed dispatcher delays nothing for long, a stopped one not longer than `stale_ms`.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,8 @@ WITH due AS MATERIALIZED (
     SELECT ready.* FROM unnest(%(endpoints)s::bigint[], %(rooms)s::int[]) AS wanted (endpoint_id, room)
     CROSS JOIN LATERAL (
         SELECT endpoint_id, cashback_no, step FROM webhook_queue
-        WHERE webhook_queue.endpoint_id = wanted.endpoint_id AND leased_by IS NULL AND due_at <= clock_timestamp()
+        WHERE webhook_queue.endpoint_id = wanted.endpoint_id
+          AND leased_by IS NULL AND due_at <= clock_timestamp()
         ORDER BY due_at LIMIT wanted.room
         FOR UPDATE SKIP LOCKED
     ) AS ready
@@ -53,15 +54,16 @@ WITH due AS MATERIALIZED (
         ORDER BY step DESC LIMIT 1
     ) AS earlier ON true
 ), postponed AS (
-    UPDATE webhook_queue SET due_at = greatest(judged.behind, clock_timestamp()) + interval '300 milliseconds'
+    UPDATE webhook_queue
+    SET due_at = greatest(judged.behind, clock_timestamp()) + interval '300 milliseconds'
     FROM judged WHERE judged.behind IS NOT NULL AND webhook_queue.endpoint_id = judged.endpoint_id
       AND webhook_queue.cashback_no = judged.cashback_no AND webhook_queue.step = judged.step
 ), taken AS (
     UPDATE webhook_queue SET leased_by = %(me)s
     FROM judged WHERE judged.behind IS NULL AND webhook_queue.endpoint_id = judged.endpoint_id
       AND webhook_queue.cashback_no = judged.cashback_no AND webhook_queue.step = judged.step
-    RETURNING webhook_queue.endpoint_id, webhook_queue.cashback_no, webhook_queue.step, webhook_queue.entry_id,
-        webhook_queue.attempts
+    RETURNING webhook_queue.endpoint_id, webhook_queue.cashback_no, webhook_queue.step,
+        webhook_queue.entry_id, webhook_queue.attempts
 )
 SELECT taken.*, event_id, body FROM taken JOIN webhook_messages USING (entry_id) ORDER BY entry_id
 """
@@ -84,7 +86,8 @@ WHERE webhook_queue.endpoint_id = back.endpoint_id AND webhook_queue.cashback_no
   AND webhook_queue.step = back.step AND leased_by = %(me)s
 """
 _LOG = """
-COPY webhook_attempts (endpoint_id, entry_id, attempt, started_at, latency_us, status, outcome, error, response)
+COPY webhook_attempts
+    (endpoint_id, entry_id, attempt, started_at, latency_us, status, outcome, error, response)
 FROM STDIN (FORMAT BINARY)
 """
 _LOG_TYPES = ("int8", "int8", "int2", "timestamptz", "int8", "int2", "text", "text", "bytea")
@@ -120,7 +123,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A message after an attempt. `delay_s` None: it leaves the queue. `log` is its line in the delivery log."""
+    """A message after an attempt, as the delivery log has it. `delay_s` None: it leaves the queue."""
 
     message: Message
     outcome: str
@@ -197,7 +200,7 @@ class Queue:
         return [Message(*row) for row in rows]
 
     async def settle(self, settled: Sequence[Settled]) -> None:
-        """Write what came of attempts: messages leave or wait, and every attempt is logged, in one transaction."""
+        """Write what came of attempts in one transaction: messages leave or wait, each attempt is logged."""
         async with self._connection.transaction():
             done = [each for each in settled if each.delay_s is None]
             left = await self._remove([each.message for each in done])

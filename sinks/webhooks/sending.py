@@ -1,6 +1,5 @@
 """One attempt: a signed POST with a deadline, of which nothing follows but its answer."""
 
-import asyncio
 import ssl
 import time
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ class Sender:
                 content = await _bounded(answer)
                 retry_after = answer.headers.get("Retry-After") if status >= 300 else None
             return Answer(status, _us_since(began_s), None, retry_after, content)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ssl.SSLError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
             # Once the status is there the receiver has decided, whatever becomes of the rest of its answer.
             return Answer(status, _us_since(began_s), _said(error, self._timeout_s))
 
@@ -100,6 +99,6 @@ def _said(error: BaseException, timeout_s: float) -> str:
         if isinstance(cause, AddressRefused):
             return str(cause)
         cause = getattr(cause, "os_error", None) or cause.__cause__
-    if isinstance(error, asyncio.TimeoutError):
+    if isinstance(error, TimeoutError):
         return f"no answer within {timeout_s:g} s"
     return f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX]

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures: HMAC-SHA256 over ``id.timestamp.body``, one for each secret of the endpoint."""
+"""Standard Webhooks signatures: HMAC-SHA256 over ``id.timestamp.body``, one a secret of the endpoint."""
 
 import hmac
 from base64 import b64encode

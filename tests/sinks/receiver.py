@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -32,7 +33,7 @@ class Reply:
 
 
 class Receiver:
-    """An HTTP server on loopback, in a thread of its own. `script` holds replies for the next requests of a path."""
+    """An HTTP server on loopback in a thread. `script`: replies for the next requests of a path."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -87,8 +88,9 @@ class Receiver:
         if reply.endless:
             stream = web.StreamResponse(status=reply.status)
             await stream.prepare(request)
-            while not self._closing.is_set():
-                await stream.write(b"x" * 65_536)
+            with suppress(ConnectionResetError):  # the sender reads a bounded part and hangs up
+                while not self._closing.is_set():
+                    await stream.write(b"x" * 65_536)
             return stream
         return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 

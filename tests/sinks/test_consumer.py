@@ -35,6 +35,10 @@ def entries(sql: Sql) -> int:
     return int(sql("SELECT count(*) FROM entries")[0][0])
 
 
+def has_posted_more_than(sql: Sql, count: int) -> None:
+    eventually(lambda: entries(sql) > count, timeout_s=30)
+
+
 def test_a_ledger_killed_again_and_again_posts_everything_once(
     log: Log, processes: Processes, sql: Sql, ledger_url: str
 ) -> None:
@@ -46,9 +50,8 @@ def test_a_ledger_killed_again_and_again_posts_everything_once(
     )
     seeded = random.Random(7)
     for _ in range(5):
-        before = entries(sql)
         sink = processes.start("sinks.ledger", ledger_batch_events=seeded.randrange(50, 400))
-        eventually(lambda: entries(sql) > before, timeout_s=30)
+        has_posted_more_than(sql, entries(sql))
         sink.kill()
         sink.wait(10)
     processes.start("sinks.ledger")
@@ -104,7 +107,7 @@ def test_a_lost_session_is_replaced_and_nothing_is_lost(log: Log, processes: Pro
     sink = processes.start("sinks.ledger", ledger_batch_events=100)
     end_session = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
     for goal in (200, 600, 1_200):
-        eventually(lambda: entries(sql) >= goal, timeout_s=30)
+        has_posted_more_than(sql, goal)
         sql(end_session, f"{log.settings.topic_prefix}%")
     eventually(lambda: entries(sql) == len(events), timeout_s=30)
     assert sink.poll() is None

@@ -120,15 +120,17 @@ def test_live_and_test_share_no_account(book: Book, sql: Sql) -> None:
     assert sql("SELECT livemode, count(*) FROM accounts GROUP BY 1 ORDER BY 1") == [(False, 5), (True, 5)]
 
 
+def contents(sql: Sql) -> list[list[tuple[Any, ...]]]:
+    return [sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("entries", "transfers", "balances")]
+
+
 def test_the_same_batch_again_adds_nothing(book: Book, sql: Sql) -> None:
     events = [created(), cleared(created()), created("order-2"), reverted(created("order-2"))]
     book.post(*events)
-    before = [sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("entries", "transfers", "balances")]
+    before = contents(sql)
     again = book.post(*events)
     assert (again.entries, again.repeated, again.refused) == (0, 4, 0)
-    assert [
-        sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("entries", "transfers", "balances")
-    ] == before
+    assert contents(sql) == before
 
 
 def test_the_same_event_twice_in_one_batch_counts_once(book: Book) -> None:
