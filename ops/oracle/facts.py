@@ -17,8 +17,8 @@ TAKING_KINDS = frozenset({"REFUNDED", "VOIDED", "DECLINED"})
 """Kinds that take back, and wait for their purchase when they come first."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_REQUIRED_IDS = ("partner_id", "external_id", "member_id", "merchant_id")
 _OPTIONAL_IDS = ("part_id", "store_id", "mcc", "employee_id", "receipt_id", "webhook_id")
+_IDS = ("partner_id", "external_id", "member_id", "merchant_id", *_OPTIONAL_IDS)
 
 
 class BadLineError(ValueError):
@@ -95,46 +95,46 @@ def read_fact(line: Mapping[str, Any]) -> Fact:
     """The fact in one JSON object of contract.md §2. Raises `BadLineError`."""
     if not line.keys() <= _FIELDS:
         raise BadLineError(f"unknown field {min(line.keys() - _FIELDS)}")
-    for field in _REQUIRED_IDS:
-        _check_id(field, line.get(field))
-    for field in _OPTIONAL_IDS:
-        if (value := line.get(field)) is not None:
+    get = line.get
+    for field in _IDS:
+        value = get(field)
+        if type(value) is not str or not 1 <= len(value) <= 128 or not value.isprintable():
             _check_id(field, value)
     if ":" in line["partner_id"]:
         raise BadLineError("partner_id has a colon")
-    kind = line.get("kind")
+    kind = get("kind")
     if kind not in OPENING_KINDS and kind not in TAKING_KINDS:
         raise BadLineError(f"kind {kind!r}")
-    _check_amount(kind, line.get("amount_minor"))
+    _check_amount(kind, get("amount_minor"))
     if line.get("currency") not in ISO_4217:
         raise BadLineError(f"currency {line.get('currency')!r}")
     if line.get("channel") not in ("ONLINE", "IN_STORE"):
         raise BadLineError(f"channel {line.get('channel')!r}")
-    livemode = line.get("livemode")
+    livemode = get("livemode")
     if livemode is None:
         livemode = True
     if type(livemode) is not bool:
         raise BadLineError(f"livemode {livemode!r}")
-    occurred_at = micros(line.get("occurred_at"))
+    occurred_at = micros(get("occurred_at"))
     if not EARLIEST <= occurred_at < LATEST:
         raise BadLineError(f"occurred_at {line['occurred_at']!r} is out of range")
     return Fact(
-        livemode=livemode,
-        partner_id=line["partner_id"],
-        member_id=line["member_id"],
-        external_id=line["external_id"],
-        kind=kind,
-        part_id=line.get("part_id"),
-        merchant_id=line["merchant_id"],
-        amount_minor=line.get("amount_minor"),
-        currency=line["currency"],
-        occurred_at=occurred_at,
-        channel=line["channel"],
-        store_id=line.get("store_id"),
-        mcc=line.get("mcc"),
-        employee_id=line.get("employee_id"),
-        receipt_id=line.get("receipt_id"),
-        webhook_id=line.get("webhook_id"),
+        livemode,
+        line["partner_id"],
+        line["member_id"],
+        line["external_id"],
+        kind,
+        get("part_id"),
+        line["merchant_id"],
+        get("amount_minor"),
+        line["currency"],
+        occurred_at,
+        line["channel"],
+        get("store_id"),
+        get("mcc"),
+        get("employee_id"),
+        get("receipt_id"),
+        get("webhook_id"),
     )
 
 
@@ -176,9 +176,10 @@ def _check_amount(kind: str, amount: object) -> None:
 
 
 def _check_id(field: str, value: object) -> None:
-    if isinstance(value, str) and 1 <= len(value) <= 128 and value.isprintable():
+    if value is None and field in _OPTIONAL_IDS:
         return
     if not isinstance(value, str) or not 1 <= len(value) <= 128:
         raise BadLineError(f"{field} {value!r} is not 1 to 128 characters")
+    # isprintable() is false of controls, and of rare signs that are allowed
     if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
         raise BadLineError(f"{field} {value!r} has a control character")

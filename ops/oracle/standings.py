@@ -39,27 +39,35 @@ def account_for(arrived: Sequence[Arrival], *, parked_us: int, final_clock: int)
     """
     facts: list[Fact] = []
     waiting: list[Arrival] = []
+    said: dict[tuple[str, str | None], Fact] = {}
     standings: list[Standing] = []
     fates: dict[int, str] = {}
     for arrival in arrived:
         place, clock, fact = arrival
-        for old in [w for w in waiting if w.clock + parked_us <= clock]:
-            waiting.remove(old)
+        while waiting and waiting[0].clock + parked_us <= clock:
+            old = waiting.pop(0)
+            del said[old.fact.identity]
             fates[old.place] = "expired"
-        same = [f for f in (*facts, *(w.fact for w in waiting)) if f.identity == fact.identity]
-        if same:
-            fates[place] = "duplicate" if same[0] == fact else "conflict"
+        identity = fact.identity
+        if identity in said:
+            fates[place] = "duplicate" if said[identity] == fact else "conflict"
         elif facts and _elsewhere(fact, facts[0]):
             fates[place] = "conflict"
         elif not facts and fact.kind in TAKING_KINDS:
             waiting.append(arrival)
+            said[identity] = fact
             fates[place] = "parked"
         else:
             facts.append(fact)
+            said[identity] = fact
             fates[place] = "applied"
             for early in waiting:
-                fates[early.place] = "misplaced" if _elsewhere(early.fact, facts[0]) else "joined"
-            facts += [early.fact for early in waiting if not _elsewhere(early.fact, facts[0])]
+                if _elsewhere(early.fact, facts[0]):
+                    del said[early.fact.identity]
+                    fates[early.place] = "misplaced"
+                else:
+                    facts.append(early.fact)
+                    fates[early.place] = "joined"
             waiting = []
             standings.append(standing(facts, Arrival(place, clock, fact)))
     for late in waiting:
