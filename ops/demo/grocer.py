@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from struct import unpack
+from typing import Any
 
 from schemas.times import MINUTE, Micros, from_iso
 from schemas.transactions import AUTHORIZED, REFUNDED, SETTLED, Transaction
@@ -78,12 +79,17 @@ def grocery_year(households: int | None, seed: int) -> Year:
     A run with more households contains those of one with fewer. Raises `FileNotFoundError` when the package
     with the data is not installed.
     """
-    baskets = _baskets()
-    known = sorted(
-        {basket.household_id for basket in baskets}, key=lambda household: _digest(seed, household)
-    )
-    chosen = frozenset(known if households is None else known[:households])
-    return Year(tuple(basket for basket in baskets if basket.household_id in chosen), len(chosen), seed)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    columns = ["household_id", "store_id", "basket_id", "sales_value", "transaction_timestamp"]
+    lines = pq.read_table(_source(), columns=columns)
+    known = sorted(pc.unique(lines["household_id"]).to_pylist(), key=lambda number: _digest(seed, number))
+    chosen = known if households is None else known[:households]
+    if len(chosen) < len(known):
+        lines = lines.filter(pc.is_in(lines["household_id"], value_set=pa.array(chosen)))
+    return Year(_baskets(lines), len(chosen), seed)
 
 
 def payments(year: Year) -> Payments:
@@ -95,13 +101,10 @@ def payments(year: Year) -> Payments:
     return made
 
 
-def _baskets() -> list[Basket]:
+def _baskets(lines: Any) -> tuple[Basket, ...]:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    names = ["household_id", "store_id", "basket_id", "sales_value", "transaction_timestamp"]
-    lines = pq.read_table(_source(), columns=names)
     # Each line is whole cents written as a float; they are added as integers.
     cents = pc.cast(pc.round(pc.multiply(lines["sales_value"], 100)), pa.int64())
     micros = pc.cast(pc.cast(lines["transaction_timestamp"], pa.timestamp("us")), pa.int64())
@@ -111,7 +114,7 @@ def _baskets() -> list[Basket]:
     )
     columns = ("basket_id", "household_id_min", "store_id_min", "cents_sum", "micros_min")
     rows = zip(*(grouped[column].to_pylist() for column in columns), strict=True)
-    return sorted((Basket(*row) for row in rows), key=lambda basket: (basket.bought_at, basket.basket_id))
+    return tuple(sorted((Basket(*row) for row in rows), key=lambda each: (each.bought_at, each.basket_id)))
 
 
 def _source() -> Path:

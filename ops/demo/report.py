@@ -37,8 +37,8 @@ def describe(console: Console, year: Year, made: Payments) -> None:
         f"{made.overtaking:,} of them before\n"
         f"          their purchase; {made.late:,} payments that come late, {made.repeated:,} that come twice "
         f"(seed {year.seed})\n"
-        "[bold]Rewarded[/]  1 % above ten euros; at weekends points instead, fifty up to twenty euros and two\n"
-        "          hundred above; both held for fourteen days",
+        "[bold]Rewarded[/]  1 % above ten euros; at weekends points instead, fifty up to twenty euros and\n"
+        "          two hundred above; both held for fourteen days",
         highlight=False,
     )
     console.print()
@@ -47,13 +47,15 @@ def describe(console: Console, year: Year, made: Payments) -> None:
 def conclude(console: Console, outcome: Outcome, *, workers: int) -> None:
     """Reconciliation, comparison, and what was seen in a few words."""
     console.print()
+    console.print("Reconciliation: the ledger by month", style="bold")
     console.print(_reconciliation(outcome.reconciliation))
     console.print()
+    console.print("Compared with an independent recomputation of the same input", style="bold")
     console.print(_comparison(outcome))
     for sentence in outcome.verdict.shown:
         console.print(f"  {sentence}", style="red", highlight=False, markup=False)
     console.print()
-    console.print(_summary(outcome, workers=workers), highlight=False)
+    console.print(_summary(outcome, workers=workers), highlight=False, soft_wrap=True)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -77,8 +79,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _reconciliation(lines: list[Line]) -> Table:
-    table = Table(title="Reconciliation: the ledger by month", title_justify="left", box=None, padding=(0, 1))
-    table.add_column("month")
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("  month")
     for name in ("created", "cleared", "reverted", "pending at end", "commission"):
         table.add_column(name, justify="right")
     table.add_column("proof", justify="right")
@@ -86,7 +88,7 @@ def _reconciliation(lines: list[Line]) -> Table:
     for line in lines:
         by_asset[line.asset][f"{line.day:%Y-%m}"].append(line)
     for asset, months in sorted(by_asset.items()):
-        table.add_row(Text("points" if asset == POINTS else asset, "bold"))
+        table.add_row(Text("  points" if asset == POINTS else f"  {asset}", "bold"))
         for month, days in sorted(months.items()):
             table.add_row(*_row(month, asset, days))
         everything = [line for line in lines if line.asset == asset]
@@ -99,17 +101,12 @@ def _row(name: str, asset: str, days: list[Line]) -> list[str | Text]:
     proof = sum(abs(day.proof) for day in days)
     amounts = [sums["created"], sums["cleared"], sums["reverted"], days[-1].pending, sums["commission"]]
     shown = [_amount(amount, asset, with_code=False) for amount in amounts]
-    return [f"  {name}", *shown, Text(str(proof), "green" if proof == 0 else "bold red")]
+    return [f"    {name}", *shown, Text(str(proof), "green" if proof == 0 else "bold red")]
 
 
 def _comparison(outcome: Outcome) -> Table:
-    table = Table(
-        title="Compared with an independent recomputation of the same input",
-        title_justify="left",
-        box=None,
-        padding=(0, 1),
-    )
-    table.add_column("what")
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("  what")
     table.add_column("compared", justify="right")
     table.add_column("differences", justify="right")
     for subject, count in outcome.verdict.compared.items():
