@@ -3,14 +3,19 @@
 A file lock held for the life of the process says that it runs: the kernel frees it however the process ends.
 """
 
+import contextlib
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from ops.settings import Settings, get_settings
+
+LOOKS = 5
+LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Claim:
         self._data = data
         self._lock: IO[str] = (data / "up.lock").open("a+")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take_lock()
         except BlockingIOError as error:
             self._lock.seek(0)
             pid = self._lock.read().strip()
@@ -64,6 +69,15 @@ class Claim:
         (self._data / "running.json").unlink(missing_ok=True)
         (self._data / "env").unlink(missing_ok=True)
         self._lock.close()
+
+    def _take_lock(self) -> None:
+        # A command that looks whether we run holds the lock for an instant; somebody who runs holds it on.
+        for _ in range(LOOKS):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(LOOK_EVERY_S)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def default_data(settings: Settings) -> Path:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from ops.embedded.children import start_tethered, tail
-from ops.embedded.ports import free_port
+from ops.embedded.ports import LOOPBACK, free_port
 from ops.health import NotReady, Readiness, Ready, ask_readiness
 
 LOOK_EVERY_S = 0.05
@@ -190,7 +190,7 @@ class Supervisor:
             for name in list(waiting):
                 match self._readiness(self._children[name]):
                     case Ready():
-                        self._say(f"{name} is ready")
+                        self._say(f"{name} is ready, http://{LOOPBACK}:{self.health_port(name)}/metrics")
                         del waiting[name]
                     case NotReady(reason):
                         waiting[name] = reason
@@ -269,8 +269,9 @@ class Supervisor:
         child.wanted = False
         if child.process is not None and child.process.poll() is None:
             child.kill_at_s = time.monotonic() + timeout_s
-            child.process.send_signal(signal.SIGTERM)
+            # Woken first: a stopped process hands a waiting signal to any of its threads, not to the main one.
             child.process.send_signal(signal.SIGCONT)
+            child.process.send_signal(signal.SIGTERM)
 
     def _wait_gone(self, name: str, timeout_s: float) -> int | None:
         child = self._children[name]

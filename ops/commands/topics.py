@@ -62,7 +62,9 @@ def _show(
                 on_broker.partitions_of(topic, settings),
             )
             kept = _kept(topic.cleanup, topic.retention_ms)
-            typer.echo(f"{name}  ({partitions} partitions, kept: {kept}, key: {topic.key})")
+            typer.echo(
+                f"{name}  ({partitions} partition{'s'[: partitions - 1]}, kept: {kept}, key: {topic.key})"
+            )
             typer.echo(f"    {topic.purpose}")
             if topic.records:
                 typer.echo(f"    records: {', '.join(topic.records)}")

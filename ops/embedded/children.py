@@ -67,8 +67,8 @@ def start_tethered(
 def stop(child: subprocess.Popen[bytes], *, first: signal.Signals = signal.SIGTERM, timeout_s: float) -> int:
     """Ask `child` to end with `first`, kill it after `timeout_s`. Its exit code; negative: a signal."""
     if child.poll() is None:
-        child.send_signal(first)
         child.send_signal(signal.SIGCONT)
+        child.send_signal(first)
         try:
             child.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -18,6 +18,7 @@ from ops.embedded.children import StartError
 from ops.running import find_running
 from ops.settings import Settings
 from ops.up import Stack, environment_of, programs
+from schemas.topics import TOPICS
 from sinks import migrations
 from tests.eventually import eventually
 
@@ -32,7 +33,7 @@ def test_servers_from_outside_get_topics_and_tables(
 
     topics.check(stack.settings)
     migrations.check(database)
-    assert said == ["Topics: 7 created", "Tables: up to date"]
+    assert said == [f"Topics: {len(TOPICS)} created", "Tables: up to date"]
     running = find_running(tmp_path)
     assert running is not None
     assert (running.brokers, running.database_url) == (broker, database)
