@@ -178,7 +178,7 @@ def _decision_fields(decision: Decision) -> dict[str, Any]:
         "merchant_id": decision.merchant_id,
         "transaction_ref": decision.transaction_ref,
         "livemode": decision.livemode,
-        "occurred_at": decision.occurred_at,
+        "?occurred_at": decision.occurred_at,
         "decision": decision.decision,
         "program_version": decision.program_version,
         "amount": decision.amount,
@@ -220,11 +220,14 @@ def _body(event_id: str, expected: Mapping[str, Any], body: bytes | str) -> Iter
 
 
 def _words(line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """One program's word a mapping, whichever the form."""
+    """One program's word a mapping, whichever the form.
+
+    A datum repeats the words that stand beside the one that changes: its time is not theirs.
+    """
     if "decisions" not in line:
         yield line
         return
-    purchase = {name: value for name, value in line.items() if name != "decisions"}
+    purchase = {name: value for name, value in line.items() if name not in ("decisions", "occurred_at")}
     for word in line["decisions"]:
         yield {**purchase, **word}
 

@@ -1,6 +1,6 @@
 """How many histories a law is tried on: the same few on every run, or many new ones.
 
-`pytest tests/laws --hypothesis-profile=thorough` is the long run.
+`pytest tests/laws --hypothesis-profile=thorough --timeout=0` is the long run.
 """
 
 from hypothesis import HealthCheck, settings
