@@ -269,7 +269,7 @@ class Supervisor:
         child.wanted = False
         if child.process is not None and child.process.poll() is None:
             child.kill_at_s = time.monotonic() + timeout_s
-            # Woken first: a stopped process hands a waiting signal to any of its threads, not to the main one.
+            # Woken too: a paused process cannot answer.
             child.process.send_signal(signal.SIGCONT)
             child.process.send_signal(signal.SIGTERM)
 

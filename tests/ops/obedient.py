@@ -24,7 +24,9 @@ def main(manner: str) -> None:
 
     settings = get_settings()
     server = HealthServer(settings.health_host, settings.health_port, readiness)
-    stopping.wait()
+    # With a bound: after a pause the signal may reach another thread, which does not wake this one.
+    while not stopping.wait(0.1):
+        continue
     server.close()
 
 
