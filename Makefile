@@ -20,7 +20,7 @@ check: .venv
 
 .venv: .venv/.complete
 
-# Rebuilt when the lock file or the project changes; PYTHON=… chooses the interpreter.
-.venv/.complete: uv.lock pyproject.toml ops/environment.sh
+# Rebuilt when the lock file, the project or the compiled codec changes; PYTHON=… chooses the interpreter.
+.venv/.complete: uv.lock pyproject.toml setup.py schemas/compiled/codec.pyx ops/environment.sh
 	@PYTHON="$(PYTHON)" sh ops/environment.sh
 	@touch $@

@@ -45,5 +45,11 @@ echo "Installing the locked dependencies into .venv ($("$python" --version))"
 quiet=--quiet
 [ -t 2 ] && quiet=
 unset VIRTUAL_ENV CONDA_PREFIX UV_PROJECT_ENVIRONMENT
-UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --frozen $quiet --compile-bytecode --python "$("$python" -c 'import sys; print(sys.executable)')"
+# Our own package is built anew each time: neither a cached build, which puts no compiled codec into the tree,
+# nor one that lies there from older sources will do.
+rm -f schemas/compiled/codec.*.so
+UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --frozen $quiet --compile-bytecode --reinstall-package cashback-stream \
+    --python "$("$python" -c 'import sys; print(sys.executable)')"
+[ -n "$(find schemas/compiled -name 'codec.*.so')" ] ||
+    echo "The codec could not be compiled and is fastavro, which is slower: install gcc, then make -B .venv"
 echo "The environment is ready"

@@ -1,83 +1,55 @@
-"""Confluent wire format: a zero byte, the schema's id in four bytes, the Avro datum."""
+"""Confluent wire format: a zero byte, the schema's id in four bytes, the Avro datum.
 
-from io import BytesIO
-from typing import Any
+Two codecs do this and decide alike: the compiled one, where the package was built with a C compiler, and
+fastavro. The compiled one knows the newest version of each record and hands what is older to fastavro.
+"""
 
-from fastavro import schemaless_reader, schemaless_writer
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from schemas.errors import Undecodable
+from schemas.fastavro_codec import SIZE_MAX, Datum, FastavroCodec, head, known_layout
 from schemas.registry import LockedSchema, locked_schemas
 
-Datum = dict[str, Any]
 
-_HEAD = 5
-_SIZE_MAX = 1024 * 1024
-_FRAMING = "use the Confluent wire format: a zero byte, the schema id in four, the Avro datum"
+class Codec(Protocol):
+    """What both codecs do; see `encode` and `decode` below."""
 
-
-def _head(schema_id: int) -> bytes:
-    return b"\0" + schema_id.to_bytes(4, "big")
-
-
-_by_version = sorted(locked_schemas(), key=lambda schema: schema.version)
-_newest = {schema.record: schema.parsed() for schema in _by_version}
-_writers = {schema.record: (_head(schema.schema_id), _newest[schema.record]) for schema in _by_version}
+    @property
+    def encode(self) -> Callable[[str, Datum], bytes]: ...
+    @property
+    def decode(self) -> Callable[[bytes | None], tuple[str, Datum]]: ...
 
 
-def _reader(schema: LockedSchema) -> tuple[str, Any, Any]:
-    writer, newest = schema.parsed(), _newest[schema.record]
-    # A reader schema that equals the writer's costs a resolution for nothing.
-    return schema.record, writer, None if writer == newest else newest
-
-
-_readers = {
-    _head(schema_id): _reader(schema)
-    for schema in _by_version
-    for schema_id in (schema.schema_id, *schema.former_ids)
-}
-
-
-def encode(record: str, datum: Datum) -> bytes:
-    """Framed bytes of `datum` under the newest version of `record`; times are microseconds.
-
-    Raises `KeyError` for an unknown record, `ValueError` or `TypeError` when the datum does not fit: a fault
-    of ours.
-    """
-    head, schema = _writers[record]
-    out = BytesIO()
-    out.write(head)
-    schemaless_writer(out, schema, datum)
-    return out.getvalue()
-
-
-def decode(value: bytes | None) -> tuple[str, Datum]:
-    """Record name and datum, read as its newest version. Raises `Undecodable` and nothing else."""
-    if value is None or len(value) < _HEAD:
-        raise Undecodable("value", "shorter than the five bytes of the wire format", _FRAMING)
-    if len(value) > _SIZE_MAX:
-        problem = f"{len(value)} bytes, more than {_SIZE_MAX}"
-        raise Undecodable("value", problem, "send one small record a message")
-    reader = _readers.get(value[:_HEAD])
-    if reader is None:
-        raise _unknown_head(value)
-    record, writer_schema, reader_schema = reader
-    body = BytesIO(value)
-    body.seek(_HEAD)
+def codecs_of(schemas: Sequence[LockedSchema]) -> dict[str, Codec]:
+    """The codecs there are here by name, the one to use first."""
+    fallback = FastavroCodec(schemas)
     try:
-        datum = schemaless_reader(body, writer_schema, reader_schema)
-    except (
-        Exception
-    ) as error:  # fastavro raises what it stumbles over: EOFError, IndexError, UnicodeDecodeError
-        problem = f"not a {record}: {type(error).__name__} {error}".rstrip()
-        raise Undecodable("value", problem, "encode it with the schema of its id") from error
-    if body.tell() != len(value):
-        surplus = len(value) - body.tell()
-        raise Undecodable("value", f"{surplus} bytes after the {record}", "send one record a message")
-    return record, datum  # type: ignore[return-value]
+        from schemas.compiled import codec as compiled
+    except ImportError:
+        return {"fastavro": fallback}
+    newest = {schema.record: schema for schema in sorted(schemas, key=lambda schema: schema.version)}
+    layouts = [(schema, layout) for schema in newest.values() if (layout := known_layout(schema))]
+    readers = {
+        schema_id: (schema.record, layout)
+        for schema, layout in layouts
+        for schema_id in (schema.schema_id, *schema.former_ids)
+    }
+    writers = {schema.record: (head(schema.schema_id), layout) for schema, layout in layouts}
+    return {"compiled": compiled.Codec(readers, writers, fallback, SIZE_MAX), "fastavro": fallback}
 
 
-def _unknown_head(value: bytes) -> Undecodable:
-    if value[0] != 0:
-        return Undecodable("value", f"first byte is {value[0]}, not 0", _FRAMING)
-    problem = f"schema id {int.from_bytes(value[1:_HEAD], 'big')} is not known here"
-    return Undecodable("value", problem, "use an id that `cashback schemas` lists")
+CODECS = codecs_of(locked_schemas())
+"""The codecs there are here by name, the one in use first."""
+
+CODEC = next(iter(CODECS))
+"""Which codec is in use: compiled or fastavro."""
+
+encode = CODECS[CODEC].encode
+"""`encode(record, datum)`: framed bytes of `datum` by the newest version of `record`; times in microseconds.
+
+Raises `KeyError` for an unknown record, `ValueError` or `TypeError` when the datum does not fit: a fault of
+ours.
+"""
+
+decode = CODECS[CODEC].decode
+"""`decode(value)`: record name and datum, as its newest version. Raises `Undecodable` and nothing else."""

@@ -7,6 +7,7 @@ import typer
 
 from ops.settings import get_settings
 from schemas import lock, resolve
+from schemas.codec import CODEC
 from schemas.registry import LOCK_FILE, LockedSchema, SchemaLockBroken, read_lock
 from schemas.topics import TOPICS
 
@@ -24,9 +25,10 @@ def schemas(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
         listed = [_row(schema) for schema in read_lock(lock.SCHEMAS)]
         if as_json:
-            typer.echo(json.dumps({"schemas": listed}))
+            typer.echo(json.dumps({"schemas": listed, "codec": CODEC}))
         else:
             _show(listed)
+            typer.echo(f"codec: {CODEC}")
 
 
 @app.command("lock")
