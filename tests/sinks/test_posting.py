@@ -213,7 +213,7 @@ def test_a_transfer_without_an_entry_or_with_another_asset_is_refused(book: Book
     book.post(created())
     debit, credit = sql("SELECT debit_account, credit_account FROM transfers WHERE leg = 1")[0]
     insert = "INSERT INTO transfers VALUES (%s, 3, %s, %s, %s, 5)"
-    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="entry that does not exist"):
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="parent that does not exist"):
         sql(insert, 999_999, debit, credit, "EUR")
     entry = sql("SELECT entry_id FROM entries")[0][0]
     with pytest.raises(psycopg.errors.ForeignKeyViolation):

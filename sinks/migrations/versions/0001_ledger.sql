@@ -45,7 +45,7 @@ CREATE TABLE purchases (
 CREATE TABLE cashbacks (
     cashback_no     bigint PRIMARY KEY,
     cashback_id     text COLLATE "C" NOT NULL UNIQUE,
-    purchase_no     bigint NOT NULL REFERENCES purchases,
+    purchase_no     bigint NOT NULL,  -- of purchases: trigger has_parent
     program_id      text COLLATE "C" NOT NULL,
     program_version bigint NOT NULL,
     sequence        integer NOT NULL,
@@ -68,7 +68,7 @@ CREATE SEQUENCE entry_ids AS bigint CACHE 1000;
 -- Unique per step is therefore unique per (cashback, transition), and forbids cleared beside reverted.
 CREATE TABLE entries (
     entry_id     bigint PRIMARY KEY DEFAULT nextval('entry_ids'),
-    cashback_no  bigint NOT NULL REFERENCES cashbacks,
+    cashback_no  bigint NOT NULL,  -- of cashbacks: trigger has_parent
     transition   transition NOT NULL,
     step         smallint NOT NULL,
     event_id     text COLLATE "C" NOT NULL,
@@ -100,7 +100,7 @@ CREATE TABLE account_pairs (
 
 -- One debit, one credit, one asset: an entry cannot be out of balance.
 CREATE TABLE transfers (
-    entry_id       bigint NOT NULL,
+    entry_id       bigint NOT NULL,  -- of entries: trigger has_parent
     leg            smallint NOT NULL,
     debit_account  bigint NOT NULL,
     credit_account bigint NOT NULL,
@@ -119,17 +119,40 @@ END $$;
 CREATE TRIGGER open_balances AFTER INSERT ON accounts
     REFERENCING NEW TABLE AS opened FOR EACH STATEMENT EXECUTE FUNCTION open_balances();
 
+-- What a foreign key would do, once a statement instead of once a row, which costs a tenth. The parents are
+-- append-only, so nothing has to be watched from their side.
+CREATE FUNCTION has_parent() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+    SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE orphans boolean;
+BEGIN
+    CASE TG_TABLE_NAME
+    WHEN 'cashbacks' THEN
+        orphans := EXISTS (SELECT FROM added WHERE NOT EXISTS (
+            SELECT FROM purchases WHERE purchases.purchase_no = added.purchase_no));
+    WHEN 'entries' THEN
+        orphans := EXISTS (SELECT FROM added WHERE NOT EXISTS (
+            SELECT FROM cashbacks WHERE cashbacks.cashback_no = added.cashback_no));
+    WHEN 'transfers' THEN
+        orphans := EXISTS (SELECT FROM added WHERE NOT EXISTS (
+            SELECT FROM entries WHERE entries.entry_id = added.entry_id));
+    END CASE;
+    IF orphans THEN
+        RAISE foreign_key_violation USING MESSAGE = format('a row of %s names a parent that does not exist', TG_TABLE_NAME);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER has_parent AFTER INSERT ON cashbacks
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION has_parent();
+CREATE TRIGGER has_parent AFTER INSERT ON entries
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION has_parent();
+CREATE TRIGGER has_parent AFTER INSERT ON transfers
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION has_parent();
+
 -- Balances follow the inserted transfers and nothing else. The forced plan (nested loop over the sorted deltas)
 -- locks rows in id order, so that two writers never wait for each other in a circle.
--- The entry is looked up here, once a statement: a foreign key would look a row at a time and cost five times as much.
 CREATE FUNCTION move_balances() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
     SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 BEGIN
-    IF EXISTS (
-        SELECT FROM moved WHERE NOT EXISTS (SELECT FROM entries WHERE entries.entry_id = moved.entry_id)
-    ) THEN
-        RAISE foreign_key_violation USING MESSAGE = 'a transfer names an entry that does not exist';
-    END IF;
     UPDATE balances SET balance = balances.balance + delta.amount
     FROM (
         SELECT account_id, sum(amount)::bigint AS amount FROM (
