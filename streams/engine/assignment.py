@@ -40,6 +40,7 @@ class Assignment:
         self.waiting_since: float | None = monotonic()
         """Since when (monotonic seconds) the group owes this worker an assignment; None = it has one."""
         self._context = context
+        self._ended = False
         self._assigned: frozenset[int] = frozenset()
         self._opening: dict[int, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,6 +73,8 @@ class Assignment:
 
     async def assigned(self, partitions: Collection[int], reader: Reader) -> None:
         """Go on with what is kept, give up what is gone, restore what is new (in the background)."""
+        if self._ended:  # the group answered a join that a stop had overtaken
+            return
         self.epoch += 1
         self._assigned = frozenset(partitions)
         self.waiting_since = None
@@ -92,7 +95,8 @@ class Assignment:
             await runner.offer(batch)
 
     async def shutdown(self) -> None:
-        """Commit and give up everything."""
+        """Commit and give up everything, for good."""
+        self._ended = True
         self.invalidate()
         for cancelled in self._opening.values():
             cancelled.set()

@@ -20,7 +20,7 @@ class Batch:
     epoch: int
     """The assignment they were fetched under; a batch of an older one is dropped."""
     start: int
-    """Offset the fetch began at: where the batch before ended. Shows a batch lost on the way."""
+    """Where the batch before ended, or the partition was started. Shows a batch lost on the way."""
     records: Sequence[InputRecord]
 
     @property

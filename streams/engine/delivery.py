@@ -8,7 +8,7 @@ Kept: group membership, the co-partitioned assignor, rebalance callbacks, heartb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -33,6 +33,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Runs aiokafka's consumer in its own event loop."""
 
     transport: BatchTransport
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._handed_out: dict[TP, int] = {}
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         settings = self.transport.settings
@@ -79,6 +83,44 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         consumer.seek(_aiokafka_tp(tp), offset)
         consumer.resume(_aiokafka_tp(tp))
+        self._handed_out[tp] = offset
+
+    async def fetch(self, active: set[TP], epoch: int) -> list[Batch]:
+        """What has arrived of the active partitions; waits a moment when nothing has."""
+        batches: list[Batch] = await self.call_thread(self._fetch, active, epoch)
+        return batches
+
+    async def _fetch(self, active: set[TP], epoch: int) -> list[Batch]:
+        """Take records out of aiokafka, which then counts them as read.
+
+        Only while the epoch holds, and without waiting in aiokafka: it waits right through a rebalance, and
+        records taken after it for a caller from before it would be dropped as stale and never read again.
+        """
+        consumer = self._ensure_consumer()
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        with fetcher._subscriptions.fetch_context():
+            if (
+                epoch == self.transport.assignment.epoch
+                and not fetcher._subscriptions.reassignment_in_progress
+            ):
+                limit = self.transport.settings.poll_records_max
+                fetched = await fetcher.fetched_records(active, timeout=0, max_records=limit)
+                if fetched:
+                    return [self._batch(TP(*tp), epoch, records) for tp, records in fetched.items()]
+            arrival = fetcher._create_fetch_waiter()
+            await asyncio.wait([arrival], timeout=_FETCH_WAIT_S)
+            if arrival.done():
+                arrival.result()
+            else:
+                arrival.cancel()
+        return []
+
+    def _batch(self, tp: TP, epoch: int, records: list[Any]) -> Batch:
+        batch = Batch(tp.partition, epoch, self._handed_out[tp], records)
+        self._handed_out[tp] = batch.end
+        return batch
 
     @contextmanager
     def _or_end(self) -> Iterator[None]:
@@ -109,7 +151,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._assignment: Assignment = self.transport.assignment
         self._fail_stop: FailStop = self.transport.fail_stop
-        self._reading: dict[TP, int] = {}
+        self._reading: set[TP] = set()
         self._reading_changed = asyncio.Event()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -125,18 +167,17 @@ class BatchConsumer(driver.Consumer):
             self._reading_changed.clear()
             await self.wait(self._reading_changed.wait(), timeout=_FETCH_WAIT_S)
             return
-        for tp, records in (await self._fetch(active)).items():
-            if epoch != self._assignment.epoch or not self.flow_active or self.should_stop:
+        for batch in await self._fetch(active, epoch):
+            if epoch != self._assignment.epoch or self.should_stop:
                 return
-            batch = Batch(tp.partition, epoch, self._reading[tp], records)
-            self._reading[tp] = batch.end
-            message = self._to_message(tp, records[-1])
+            tp = TP(self.transport.settings.input_topic, batch.partition)
+            message = self._to_message(tp, batch.records[-1])
             message.value = cast(Any, batch)
             yield tp, message
 
-    async def _fetch(self, active: set[TP]) -> Mapping[TP, list[Any]]:
+    async def _fetch(self, active: set[TP], epoch: int) -> list[Batch]:
         try:
-            fetched = await self._thread.getmany(active, _FETCH_WAIT_S)
+            return await self._thread.fetch(active, epoch)
         except ConsumerStoppedError:
             raise
         except OffsetOutOfRangeError as error:
@@ -145,7 +186,6 @@ class BatchConsumer(driver.Consumer):
             )
         except KafkaError as error:
             self._fail_stop.end(ExitCode.INPUT_UNREADABLE, "the input log cannot be read", cause=error)
-        return {TP(tp.topic, tp.partition): records for tp, records in (fetched or {}).items()}
 
     async def read_from(self, partition: int, offset: int) -> None:
         """Start delivering a partition at an offset, unless it was taken away meanwhile."""
@@ -156,7 +196,7 @@ class BatchConsumer(driver.Consumer):
         except IllegalStateError:
             return
         if epoch == self._assignment.epoch:
-            self._reading[tp] = offset
+            self._reading.add(tp)
             self._reading_changed.set()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

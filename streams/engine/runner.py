@@ -17,7 +17,7 @@ from streams.engine.observer import Observer
 from streams.engine.position import POSITION_KEY, Position
 from streams.engine.settings import EngineSettings
 from streams.engine.store import MemoryStore
-from streams.engine.transactions import FENCED, PartitionTransactions, QueueStuck
+from streams.engine.transactions import PartitionTransactions, QueueStuck
 
 SLICE_S = 0.01
 """The event loop (rebalance callbacks, other partitions' commits) waits at most this long for the fold."""
@@ -126,7 +126,8 @@ class PartitionRunner:
         elif opened_at is not None and self.progress_at - opened_at > self._settings.half_transaction_s:
             self._fail_stop.end(
                 ExitCode.TRANSACTION_FAILED,
-                f"a transaction stayed open for {self.progress_at - opened_at:.1f} s: the fold is too slow",
+                f"a transaction stayed open for {self.progress_at - opened_at:.1f} s: "
+                "the fold is too slow, or the process stood still",
                 partition=self.partition,
             )
         return at
@@ -192,7 +193,7 @@ class PartitionRunner:
     def _fail(self, error: BaseException, *, offset: int) -> NoReturn:
         code, reason = ExitCode.FOLD_FAILED, "the fold raised"
         if isinstance(error, KafkaException):
-            fenced = error.args[0].code() in FENCED
+            fenced = self._transactions.fenced(error)
             code = ExitCode.FENCED if fenced else ExitCode.TRANSACTION_FAILED
             reason = "another worker took the partition over" if fenced else "Kafka refused the transaction"
         elif isinstance(error, QueueStuck):

@@ -17,7 +17,7 @@ from streams.engine.settings import EngineSettings
 
 _LOG = logging.getLogger("streams.engine.kafka")
 
-FENCED = frozenset(
+_FENCED = frozenset(
     {
         KafkaError._FENCED,
         KafkaError.INVALID_PRODUCER_EPOCH,
@@ -117,9 +117,19 @@ class PartitionTransactions:
         if self._lost is not None:
             raise KafkaException(self._lost)
 
+    def fenced(self, error: KafkaException) -> bool:
+        """True if an error raised here means that another worker owns the partition now."""
+        try:
+            # After a fatal error calls say "fatal" only; the first reason waits among the events.
+            self._producer.poll(0)
+        except KafkaException as first:
+            return first.args[0].code() in _FENCED
+        return error.args[0].code() in _FENCED
+
     def close(self) -> None:
         """Give the producer up; whatever is open stays uncommitted."""
-        self._producer.close()
+        # Not Producer.close(): it would abort first, which a fenced or failed producer cannot.
+        del self._producer, self._produce
 
     def _begin(self) -> None:
         self._producer.begin_transaction()

@@ -65,6 +65,13 @@ class Worker:
         """What it logged through structlog."""
         return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
 
+    def ended(self) -> bool:
+        return self.exit_code is not None
+
+    def runs(self) -> bool:
+        """It has restored a partition."""
+        return any(line["event"] == "restored" for line in self.lines())
+
     def last_words(self) -> dict[str, Any]:
         """The one line a failing worker logs."""
         words = [line for line in self.lines() if line["event"] == "worker leaves"]
@@ -86,6 +93,7 @@ class Stage:
         self._sent: dict[bytes, list[bytes]] = defaultdict(list)
         self._got: dict[bytes, list[bytes]] = defaultdict(list)
         self.create_topics()
+        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 1, "enable.idempotence": True})
         self._outputs = self._reader(f"{prefix}judge")
         self._outputs.assign([TopicPartition(self.output_topic, p, 0) for p in range(PARTITIONS)])
 
@@ -133,13 +141,12 @@ class Stage:
             "changelog_topic": self.changelog_topic,
             "output_topic": self.output_topic,
             "partitions": PARTITIONS,
-            "transaction_timeout_ms": 4_000,
             **changed,
         }
 
     def send(self, count: int, *, keys: int = 50, value: bytes | None = None) -> None:
         """Append records with values nobody else has, or one given value."""
-        producer = Producer({"bootstrap.servers": self.brokers, "linger.ms": 5, "enable.idempotence": True})
+        producer = self._producer
         first = self._total()
         for number in range(first, first + count):
             key = b"key-%d" % (number % keys)
@@ -152,10 +159,9 @@ class Stage:
 
     def tick(self) -> None:
         """One record that changes nothing into every partition."""
-        producer = Producer({"bootstrap.servers": self.brokers})
         for partition in range(PARTITIONS):
-            producer.produce(self.input_topic, TICK, b"ticker", partition)
-        producer.flush(10)
+            self._producer.produce(self.input_topic, TICK, b"ticker", partition)
+        self._producer.flush(10)
 
     def group_lag(self) -> int:
         """Records between the group's offsets and the end of the input."""

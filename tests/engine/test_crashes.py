@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 from streams.engine import ExitCode
 from streams.engine.failpoints import Place
 from tests.engine.stage import Stage
+from tests.eventually import eventually
 
 RECORDS = 6_000
 SLOW_US = 250
@@ -42,6 +44,20 @@ def test_workers_that_join_and_leave_all_the_time_make_progress_and_stay_exact(s
         stage.sees(int(RECORDS * share))
         guest.signal(signal.SIGTERM)
         assert guest.wait() in (0, -signal.SIGTERM), "-SIGTERM: it had not even started"
+    stage.judge()
+    assert steady.exit_code is None
+
+
+def test_records_that_arrive_during_a_rebalance_are_not_lost(stage: Stage) -> None:
+    """aiokafka waits through a rebalance with a fetch from before it, and counts its records as read."""
+    steady = stage.start()
+    stage.send(50)
+    stage.sees(50)
+    for _ in range(3):
+        guest = stage.start()
+        _send_until(stage, guest.runs)
+        guest.signal(signal.SIGTERM)
+        _send_until(stage, guest.ended)
     stage.judge()
     assert steady.exit_code is None
 
@@ -82,3 +98,11 @@ def test_an_exception_at_any_record_ends_the_process_and_nothing_is_lost(stage: 
         assert "Injected" in words["trace"]
     stage.start(instance_id="one")
     stage.judge()
+
+
+def _send_until(stage: Stage, over: Callable[[], bool]) -> None:
+    def send_and_look() -> bool:
+        stage.send(10)
+        return over()
+
+    eventually(send_and_look, timeout_s=20)
