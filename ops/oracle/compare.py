@@ -111,11 +111,16 @@ def compare_webhooks(result: Recomputation, receipts: Iterable[tuple[str, bytes 
 
 
 def compare_decisions(result: Recomputation, found: Iterable[Mapping[str, Any]]) -> list[Difference]:
-    """Decisions in the order published, as Avro datums or as lines of `simulate`; the latest word counts."""
+    """Decisions in the order published, as Avro datums or as lines of `simulate`; the latest word counts.
+
+    An Avro datum repeats the words of programs that have nothing new to say: those keep their time.
+    """
     latest: dict[tuple[str, str | None], Mapping[str, Any]] = {}
     for line in found:
         for word in _words(line):
-            latest[word["transaction_id"], word.get("program_id")] = word
+            key = (word["transaction_id"], word.get("program_id"))
+            if _content(word) != _content(latest.get(key, {})):
+                latest[key] = word
     differences: list[Difference] = []
     for key, decision in result.decisions.items():
         name = f"{key[0]} {key[1]} ({decision.transaction_ref})"
@@ -230,6 +235,10 @@ def _words(line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     purchase = {name: value for name, value in line.items() if name not in ("decisions", "occurred_at")}
     for word in line["decisions"]:
         yield {**purchase, **word}
+
+
+def _content(word: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(word.get(field) for field in ("decision", "program_version", "amount", "outranked_by"))
 
 
 def _story(cashback: Cashback, transition: str) -> str:

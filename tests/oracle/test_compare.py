@@ -204,6 +204,8 @@ def test_spoiled_decisions_are_found(history: Recomputation) -> None:
         {**lines[2], "decisions": [_word(lines[2]), _word(lines[3])]},
     ]
     assert compare_decisions(history, grouped) == []
+    said_again = {**lines[0], "occurred_at": lines[0]["occurred_at"] + 1}
+    assert compare_decisions(history, [*lines, said_again]) == []
 
     stale = {**lines[0], "decision": "OUTRANKED"}
     assert compare_decisions(history, [stale, *lines]) == []
