@@ -17,6 +17,8 @@ from ops.demo.screen import screen_for
 from ops.settings import get_settings
 
 WIDTH_PLAIN = 110
+SENTENCE_MAX = 300
+"""Characters; what a process said last can be a page."""
 
 
 def demo(
@@ -56,7 +58,7 @@ def _watched(console: Console, demo: Demo, options: Options) -> Outcome:
             year, made = demo.start()
             describe(console, year, made)
             outcome = demo.run(year, made, screen_for(console))
-            conclude(console, outcome, workers=options.workers)
+            conclude(console, outcome, workers=options.workers, data=demo.data)
     except KeyboardInterrupt:
         console.print("Stopped; `cashback demo --keep` goes on with what is there.", highlight=False)
         raise
@@ -73,6 +75,8 @@ def _number(households: str) -> int | None:
 
 def _saying(console: Console) -> Callable[[str], None]:
     def say(sentence: str) -> None:
+        if len(sentence) > SENTENCE_MAX:
+            sentence = sentence[:SENTENCE_MAX] + " …"
         console.print(sentence, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     return say

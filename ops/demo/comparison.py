@@ -60,6 +60,8 @@ class Verdict:
     compared: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
     shown: list[str] = field(default_factory=list)
+    ends: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Of the topics compared: where each partition ends, as the offset after its last record."""
 
     @property
     def differences(self) -> int:
@@ -179,7 +181,12 @@ class _Side:
         topic: Topic,
         compare: Callable[[Recomputation, Iterable[Mapping[str, Any]]], list[Difference]],
     ) -> None:
-        found = _Counted(decode(message.value())[1] for message in records(self._settings, topic))
+        def datums() -> Iterator[Mapping[str, Any]]:
+            for message in records(self._settings, topic):
+                verdict.ends[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
+                yield decode(message.value())[1]
+
+        found = _Counted(datums())
         differences = compare(self._expected, found)
         verdict.add(subject, found.count, differences)
 
@@ -187,7 +194,7 @@ class _Side:
         self._expected.cashbacks |= part.cashbacks
         self._expected.decisions |= part.decisions
         self._expected.cases |= part.cases
-        self._expected.counts += part.counts
+        self._expected.counts.update(part.counts)
 
 
 class _Counted(Iterable[Any]):

@@ -38,6 +38,8 @@ class Figures:
     refused: int = 0
     misordered: int = 0
     worker_mb: float = 0.0
+    day: str = ""
+    """The day of 2017 the stream has come to."""
 
     @property
     def events(self) -> int:

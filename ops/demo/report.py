@@ -1,9 +1,11 @@
 """What the demo says: before it starts, and when all is proved."""
 
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -44,8 +46,8 @@ def describe(console: Console, year: Year, made: Payments) -> None:
     console.print()
 
 
-def conclude(console: Console, outcome: Outcome, *, workers: int) -> None:
-    """Reconciliation, comparison, and what was seen in a few words."""
+def conclude(console: Console, outcome: Outcome, *, workers: int, data: Path) -> None:
+    """Reconciliation, comparison, what was seen in a few words, and what to do next."""
     console.print()
     console.print("Reconciliation: the ledger by month", style="bold")
     console.print(_reconciliation(outcome.reconciliation))
@@ -56,6 +58,16 @@ def conclude(console: Console, outcome: Outcome, *, workers: int) -> None:
         console.print(f"  {sentence}", style="red", highlight=False, markup=False)
     console.print()
     console.print(_summary(outcome, workers=workers), highlight=False, soft_wrap=True)
+    console.print()
+    console.print(
+        "[bold]Next[/]  cashback demo --households all     the whole year\n"
+        "      cashback demo --keep               on with these data\n"
+        "      cashback up                        the same system for your own payments\n"
+        "      cashback load FILE…                into it: JSON Lines or Parquet\n"
+        f"[dim]Data and logs stay in {escape(str(data))}[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -131,9 +143,10 @@ def _summary(outcome: Outcome, *, workers: int) -> str:
         f"{figures.delivered:,} signed webhooks received; {memory} at most {figures.worker_mb:,.0f} MB; "
         f"{outcome.seconds:.0f} s in all.\n"
         f"{figures.created:,} cashbacks were created: {figures.cleared:,} cleared after their hold, "
-        f"{figures.reverted:,} were taken back because goods came back in time.\n"
-        f"{outcome.cases:,} refunds came too late: those rewards stay cleared and wait as reversal cases for "
-        f"accounting.\n{figures.duplicates:,} payments that came twice counted once."
+        f"{figures.reverted:,} were reverted because goods came back in time\n"
+        "(what was kept of a basket earned its smaller reward anew). "
+        f"{outcome.cases:,} had cleared when goods came back: they wait as\n"
+        f"reversal cases for accounting. {figures.duplicates:,} payments came twice and counted once."
     )
 
 

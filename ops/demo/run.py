@@ -23,16 +23,25 @@ from ops.settings import Settings
 from ops.supervisor import Program
 from ops.up import Stack, environment_of
 from schemas.program_files import read_programs
+from schemas.times import to_datetime
+from schemas.topics import CASHBACK_EVENTS, REVERSAL_CASES
+from sinks.ledger.consumer import SINK as LEDGER
 from sinks.reconcile import Line, reconcile
 from sinks.webhooks.endpoints import register
 
+DEMO_SETTINGS = {
+    "clock": "event",
+    "webhook_allow_loopback": True,
+    # With --keep the same year may come again: none of it may be forgotten by then.
+    "refund_horizon_days": 730,
+}
 SAMPLE_EVERY_S = 0.5
 STUCK_AFTER_S = 60.0
 COMPARISON_MAX_S = 600.0
 RESTARTS_MAX = 3
 
 _ENTRIES = "SELECT transition::text, count(*) FROM entries GROUP BY 1"
-_REFUSED = "SELECT count(*) FROM ledger_quarantine"
+_POSITIONS = "SELECT topic, partition, next_offset FROM sink_positions WHERE sink = %s"
 _WEBHOOKS = "SELECT (SELECT count(*) FROM webhook_queue), (SELECT count(*) FROM webhook_messages)"
 
 
@@ -100,11 +109,12 @@ class Demo:
     """One run on the directory `data`; a context manager whose end stops everything it started."""
 
     def __init__(self, settings: Settings, data: Path, options: Options, say: Callable[[str], None]) -> None:
+        self.data = data
         self._options = options
         self._began_s = self._moved_s = time.monotonic()
         self._publisher = ground.prepare(data, keep=options.keep)
         self._received = data / "received.tsv"
-        settings = settings.model_copy(update={"clock": "event", "webhook_allow_loopback": True})
+        settings = settings.model_copy(update=DEMO_SETTINGS)
         arguments = (str(self._publisher.port), str(ground.secret_file(data)), str(self._received))
         receiver = Program("ops.demo.receiver", arguments, environment_of(settings))
         self._stack = Stack(
@@ -114,6 +124,7 @@ class Demo:
         self._loading = Loading()
         self._figures, self._rates = Figures(), Rates()
         self._entries_before: dict[str, int] = {}
+        self._restarts_before: dict[str, int] = {}
         self._decided_per_s = 0.0
         self._inputs_end: int | None = None
         self._recomputed: Future[dict[str, int]] = Future()
@@ -162,6 +173,7 @@ class Demo:
             workers=self._options.workers,
             receiver_port=self._publisher.port,
         )
+        self._probe.begin()
         self._comparison = Comparison(settings)
         return reading.result()
 
@@ -173,9 +185,11 @@ class Demo:
         loading = self._threads.submit(self._loading.run, self._stack.settings, made)
         self._figures.to_load = len(made.transactions)
         self._moved_s = time.monotonic()
+        self._restarts_before = {each.name: each.restarts for each in self._stack.supervisor.status()}
         with screen:
             while (doing := self._advance(loading)) is not None:
                 self._sample()
+                self._figures.day = _day(made, self._figures.decided)
                 screen.show(self._figures, self._rates, doing)
                 self._check()
                 time.sleep(SAMPLE_EVERY_S)
@@ -206,17 +220,21 @@ class Demo:
             if not self._topics.done():
                 return "delivering; the year is recomputed independently meanwhile"
             self._recomputed.result()
-            if not self._is_delivered(events=self._topics.result().compared["events"]):
+            if not self._is_delivered(self._topics.result().ends):
                 return "delivering"
             self._books = self._comparison.compare_books(self._received)
         return None if self._books.done() else "comparing ledger and webhooks with the recomputation"
 
-    def _is_delivered(self, *, events: int) -> bool:
+    def _is_delivered(self, ends: dict[tuple[str, int], int]) -> bool:
+        """Whether the ledger has read up to `ends` and the receiver has every message it made of it."""
         assert self._probe
-        with psycopg.connect(self._stack.settings.database_url, autocommit=True) as connection:
-            (refused,) = connection.execute(_REFUSED).fetchone() or (0,)
+        settings = self._stack.settings
+        with psycopg.connect(settings.database_url, autocommit=True) as connection:
+            rows = connection.execute(_POSITIONS, [settings.topic_prefix + LEDGER]).fetchall()
             queued, messages = connection.execute(_WEBHOOKS).fetchone() or (0, 0)
-        is_posted: bool = sum(self._entries().values()) + refused >= events
+        read = {(topic, partition): offset for topic, partition, offset in rows}
+        topics = [topic.full_name(settings.topic_prefix) for topic in (CASHBACK_EVENTS, REVERSAL_CASES)]
+        is_posted = all(read.get(place, 0) >= end for place, end in ends.items() if place[0] in topics)
         return is_posted and queued == 0 and self._probe.received().get("delivered", 0) >= messages
 
     def _entries(self) -> dict[str, int]:
@@ -240,7 +258,7 @@ class Demo:
         still_s = time.monotonic() - self._moved_s
         statuses = self._stack.supervisor.status() if still_s > SAMPLE_EVERY_S * 4 else []
         for status in statuses:
-            if status.restarts > RESTARTS_MAX:
+            if status.restarts - self._restarts_before.get(status.name, 0) >= RESTARTS_MAX:
                 raise PartFailed(f"{status.name} ends again and again. {self._last_words(status.name)}")
         waiting = self._figures.waiting_for()
         if waiting is None:
@@ -266,15 +284,26 @@ class Demo:
         verdict.join(self._books.result())
         # The ledger's own counts: they are exact also when a worker was restarted on the way.
         grown = {name: count - self._entries_before.get(name, 0) for name, count in self._entries().items()}
-        counted = {name: grown.get(name, 0) for name in ("created", "cleared", "reverted")}
         return Outcome(
             year=year,
             made=made,
-            figures=replace(self._figures, posted=sum(grown.values()), **counted),
+            figures=replace(
+                self._figures,
+                created=grown.get("created", 0),
+                cleared=grown.get("cleared", 0),
+                reverted=grown.get("reverted", 0),
+                posted=sum(grown.values()),
+            ),
             inputs=self._loading.records,
             decided_per_s=self._decided_per_s,
             reconciliation=reconcile(self._stack.settings.database_url),
             verdict=verdict,
-            cases=self._recomputed.result()["cases"],
+            cases=self._recomputed.result().get("cases", 0),
             seconds=time.monotonic() - self._began_s,
         )
+
+
+def _day(made: Payments, decided: int) -> str:
+    """About where the stream is in the year: its partitions go on side by side."""
+    place = min(decided, len(made.transactions) - 1)
+    return f"{to_datetime(made.transactions[place].occurred_at):%-d %B %Y}" if place >= 0 else ""

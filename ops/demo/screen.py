@@ -72,7 +72,7 @@ class LiveScreen:
                 self._tasks[name],
                 completed=min(count, total),
                 total=max(total, 1),
-                count=f"{count:,} of {total:,}",
+                count=f"{count:,} of {total:,}" if total else "",
                 rate=f"{rate:,.0f}/s" if rate and count < total else "",
             )
         self._live.update(Group(self._bars, Text(), _cashbacks(figures), _state(figures, doing)))
@@ -142,5 +142,5 @@ def _state(figures: Figures, doing: str) -> Text:
         ("inputs     ", "bold"),
         f"lag {_lag(figures):,}   {figures.duplicates:,} repeated   {figures.quarantined:,} quarantined   "
         f"worker {figures.worker_mb:,.0f} MB\n",
-        (f"{figures.at_s:.0f} s  {doing}", "dim"),
+        (f"{figures.at_s:.0f} s  {doing}{f', {figures.day}' if _lag(figures) else ''}", "dim"),
     )
