@@ -1,5 +1,6 @@
 """Topics on the broker, made from the registry of `schemas.topics` and compared with it."""
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from schemas.topics import TOPICS, Topic
 
 BROKER_TIMEOUT_S = 30
 METADATA_TIMEOUT_S = 10
+LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
 
 
 def create(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list[str]:
-    """Create those of `topics` that the broker lacks; returns their full names.
+    """Create those of `topics` that the broker lacks and wait until it shows them; returns their full names.
 
     Raises KafkaException when the broker refuses one.
     """
@@ -63,6 +65,7 @@ def create(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list[str]:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    _wait_shown(client, created)
     return sorted(created)
 
 
@@ -95,6 +98,15 @@ def ensure(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list[str]:
     created = create(settings, topics)
     check(settings, topics)
     return created
+
+
+def _wait_shown(client: AdminClient, names: list[str]) -> None:
+    # The controller answers before every broker knows; who asks in between is told that the topic is missing.
+    deadline = time.monotonic() + BROKER_TIMEOUT_S
+    while not set(names) <= set(client.list_topics(timeout=METADATA_TIMEOUT_S).topics):
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"created, but not shown by the broker in {BROKER_TIMEOUT_S} s: {names}")
+        time.sleep(LOOK_EVERY_S)
 
 
 def _layout_differences(topic: Topic, settings: Settings, found: int) -> Iterator[Difference]:

@@ -30,6 +30,8 @@ from ops.embedded.ports import LOOPBACK, free_port
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
+STARTS_MAX = 5
+PAUSE_S = 0.5
 USER = "cashback"
 SYSTEM_USER = "embedded_postgres"
 DATABASE = "cashback"
@@ -101,23 +103,13 @@ class Postgres:
         owner = _owner_for(self.directory, self.say)
         if not (self._cluster / "PG_VERSION").exists():
             self._make_cluster(owner)
-        settings = {
-            **SERVER,
-            "port": str(self._port),
-            **({} if self.durable else FORGETFUL),
-            **self.overrides,
-        }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        # SIGQUIT: when we die it stops at once without orphans, and replays its log at the next start.
-        self._child = start_tethered(
-            [str(_binaries() / "postgres"), "-D", str(self._cluster), *options],
-            log=self.log,
-            pid_file=self._pid_file,
-            death_signal=signal.SIGQUIT,
-            owner=owner,
-            directory=self.directory,
-        )
-        self._wait_ready()
+        for _ in range(STARTS_MAX):
+            self._launch(owner)
+            if self._comes_up():
+                return
+            # One that was killed a moment ago holds its shared memory until its last process is gone.
+            time.sleep(PAUSE_S)
+        raise StartError(f"PostgreSQL ended while starting. The end of {self.log}:\n{tail(self.log)}")
 
     def stop(self) -> None:
         """A clean shutdown: sessions are ended, everything is on disk."""
@@ -172,14 +164,32 @@ class Postgres:
             raise StartError(f"PostgreSQL cannot make its files in {self.directory}:\n{tail(self.log)}")
         unfinished.rename(self._cluster)
 
-    def _wait_ready(self) -> None:
+    def _launch(self, owner: Owner | None) -> None:
+        settings = {
+            **SERVER,
+            "port": str(self._port),
+            **({} if self.durable else FORGETFUL),
+            **self.overrides,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        # SIGQUIT: when we die it stops at once without orphans, and replays its log at the next start.
+        self._child = start_tethered(
+            [str(_binaries() / "postgres"), "-D", str(self._cluster), *options],
+            log=self.log,
+            pid_file=self._pid_file,
+            death_signal=signal.SIGQUIT,
+            owner=owner,
+            directory=self.directory,
+        )
+
+    def _comes_up(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self.has_ended():
-                raise StartError(f"PostgreSQL ended while starting. The end of {self.log}:\n{tail(self.log)}")
+                return False
             try:
                 self._make_database()
-                return
+                return True
             except psycopg.OperationalError:
                 time.sleep(0.02)
         self.stop()

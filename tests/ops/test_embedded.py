@@ -17,6 +17,7 @@ from ops.embedded import java
 from ops.embedded.children import StartError, end_leftover, start_tethered, stop
 from ops.embedded.jars import Jar, read_lock
 from ops.embedded.kafka import Kafka
+from ops.embedded.postgres import Postgres
 from tests.eventually import eventually
 
 
@@ -173,4 +174,10 @@ def test_a_jar_lies_where_maven_would_put_it() -> None:
 def test_a_server_that_cannot_start_says_why(tmp_path: Path, kafka: Kafka) -> None:
     broken = Kafka(tmp_path / "kafka", kafka.home, overrides={"log.dirs": "/proc/nowhere"})
     with pytest.raises(StartError, match="/proc/nowhere"):
+        broken.start()
+
+
+def test_a_postgres_that_cannot_start_says_why(data_directory: Path) -> None:
+    broken = Postgres(data_directory, durable=False, overrides={"shared_buffers": "nonsense"})
+    with pytest.raises(StartError, match=r"invalid value for parameter .shared_buffers."):
         broken.start()

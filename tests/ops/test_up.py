@@ -29,15 +29,16 @@ def test_servers_from_outside_get_topics_and_tables(
     said: list[str] = []
     settings = Settings(topic_prefix=topic_prefix)
     stack = Stack(settings, tmp_path, brokers=broker, database=database, say=said.append)
-    stack.start_servers()
-
-    topics.check(stack.settings)
-    migrations.check(database)
-    assert said == [f"Topics: {len(TOPICS)} created", "Tables: up to date"]
-    running = find_running(tmp_path)
-    assert running is not None
-    assert (running.brokers, running.database_url) == (broker, database)
-    stack.stop()
+    try:
+        stack.start_servers()
+        topics.check(stack.settings)
+        migrations.check(database)
+        assert said == [f"Topics: {len(TOPICS)} created", "Tables: up to date"]
+        running = find_running(tmp_path)
+        assert running is not None
+        assert (running.brokers, running.database_url) == (broker, database)
+    finally:
+        stack.stop()
     assert find_running(tmp_path) is None
 
 
@@ -56,11 +57,11 @@ def test_data_of_one_clock_is_not_continued_with_the_other(tmp_path: Path) -> No
 
 
 def test_a_server_that_died_is_started_again_with_its_data(
-    tmp_path: Path, broker: str, topic_prefix: str
+    data_directory: Path, broker: str, topic_prefix: str
 ) -> None:
-    stack = Stack(Settings(topic_prefix=topic_prefix), tmp_path, brokers=broker)
-    stack.start_servers()
+    stack = Stack(Settings(topic_prefix=topic_prefix), data_directory, brokers=broker)
     try:
+        stack.start_servers()
         before = kill_postgres(stack)
         stack.look_after_servers()
         assert stack.settings.database_url == before
@@ -138,11 +139,11 @@ class Up:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
+def data(data_directory: Path) -> Iterator[Path]:
     """A data directory; whatever still runs on it afterwards is ended."""
-    yield tmp_path / "data"
+    yield data_directory
     for process in psutil.process_iter(["cmdline"]):
-        if str(tmp_path) in " ".join(process.info["cmdline"] or []):
+        if str(data_directory) in " ".join(process.info["cmdline"] or []):
             process.kill()
 
 

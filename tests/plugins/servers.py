@@ -40,6 +40,13 @@ def server_files() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture
+def data_directory() -> Iterator[Path]:
+    """An empty directory for servers of one test, for the same reason outside of pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="cashback-test-") as directory:
+        yield Path(directory) / "data"
+
+
 @pytest.fixture(scope="session")
 def kafka(server_files: Path) -> Iterator[Kafka]:
     """The running broker itself, for tests that stop or inspect it."""
