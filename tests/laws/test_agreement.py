@@ -13,6 +13,7 @@ from streams.simulate import simulate
 from tests.histories import History, crowded_history, mixed_inputs, mixed_programs, nasty_history
 from tests.laws.partitions import run_partitions
 from tests.laws.profiles import law
+from tests.oracle.phrases import campaign, flat, said
 
 MAKERS = (nasty_history, crowded_history)
 
@@ -83,3 +84,41 @@ def assert_partitions_agree(history: History, rng: Random, crash_percent: int) -
     refused = sum(expected.counts[fate] for fate in ("conflict", "misplaced", "expired"))
     assert len(published.of("quarantine")) == refused
     return published.crashes
+
+
+BREAKAGES: dict[str, tuple[object, ...]] = {
+    "partner_id": ("", "a:b", "x" * 129, None, 7, "a\x1fb", "a\nb"),
+    "external_id": ("", None, "\x00"),
+    "member_id": ("", "\x7f", "\ud800"),
+    "merchant_id": (None, []),
+    "kind": ("PAID", None, "settled"),
+    "part_id": ("", 1),
+    "amount_minor": (-1, None, 1.5, "5", True, 2**63),
+    "currency": ("EURO", "eur", "ZZZ", None),
+    "occurred_at": (
+        "2024-02-01T10:00:00",
+        "2024-02-01",
+        "now",
+        None,
+        "1924-02-01T10:00:00Z",
+        "3024-02-01T10:00:00Z",
+    ),
+    "channel": ("POST", None),
+    "livemode": ("yes", 1),
+    "extra": (1,),
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in BREAKAGES.items() for value in values]
+)
+def test_the_same_lines_are_bad(field: str, value: object) -> None:
+    good = said("01 10:00", "SETTLED", 1000)
+    lines = [good, {**good, "external_id": "y", field: value}, {**good, "external_id": "z"}]
+
+    expected = recompute([campaign(flat(5))], lines)
+    found = simulate([campaign(flat(5))], lines)
+
+    assert [place for place, _ in expected.bad] == [1]
+    assert [bad.line for bad in found.bad] == [2]
+    assert compare_events(expected, found.events) == []
