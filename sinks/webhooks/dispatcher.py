@@ -19,9 +19,10 @@ from ops.health import NotReady, Readiness, Ready
 from ops.logs import get_logger
 from ops.settings import Settings
 from sinks.database import session_options
+from sinks.webhooks.endpoints import EndpointRefused
 from sinks.webhooks.lane import Lane
 from sinks.webhooks.outcomes import THROTTLING, Delivered, GiveUp, Gone, Retry, judge
-from sinks.webhooks.queue import Message, Queue, Settled
+from sinks.webhooks.queue import Message, Queue, Settled, Stored
 from sinks.webhooks.sending import Answer, Sender
 
 Value = TypeVar("Value")
@@ -124,9 +125,15 @@ class _Round:
         self._to_mark: dict[int, float] = {}
         self._to_disable: dict[int, str] = {}
         self._beaten_s = 0.0
+        self._fault: BaseException | None = None
 
     async def turn(self) -> bool:
-        """One exchange with the database; returns whether there is anything to do at once."""
+        """One exchange with the database; returns whether there is anything to do at once.
+
+        Raises what a delivery raised: a fault of ours, never of a receiver.
+        """
+        if self._fault:
+            raise self._fault
         if time.monotonic() - self._beaten_s > BEAT_S:
             await self._beat()
         await self._settle()
@@ -156,16 +163,23 @@ class _Round:
     async def _beat(self) -> None:
         await self._queue.beat()
         stored = {each.endpoint_id: each for each in await self._queue.endpoints()}
-        for endpoint, each in stored.items():
-            if endpoint not in self._lanes:
-                self._lanes[endpoint] = Lane(each, window_max=self._settings.webhook_endpoint_requests)
-            elif endpoint not in self._to_mark:
-                self._lanes[endpoint].refresh(each)
+        for each in stored.values():
+            self._refresh(each)
         for endpoint in self._lanes.keys() - stored.keys():
             self._to_release += self._lanes.pop(endpoint).drain()
         metrics.webhook_oldest_seconds.set(await self._queue.oldest_s())
         self._state.endpoints = len(stored)
         self._beaten_s = time.monotonic()
+
+    def _refresh(self, stored: Stored) -> None:
+        endpoint = stored.endpoint_id
+        try:
+            if endpoint not in self._lanes:
+                self._lanes[endpoint] = Lane(stored, window_max=self._settings.webhook_endpoint_requests)
+            elif endpoint not in self._to_mark:
+                self._lanes[endpoint].refresh(stored)
+        except EndpointRefused as error:
+            self._to_disable[endpoint] = str(error)
 
     async def _settle(self) -> None:
         settled, self._settled = self._settled, []
@@ -195,7 +209,12 @@ class _Round:
             lane.under_way += 1
             task = asyncio.create_task(self._deliver(lane))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()):
+            self._fault = fault
 
     async def _deliver(self, lane: Lane) -> None:
         try:

@@ -29,12 +29,20 @@ WHERE dispatcher_id <> %(me)s
   AND (heartbeat_at < clock_timestamp() - %(stale_ms)s * interval '1 millisecond'
        OR pg_try_advisory_xact_lock(%(space)s, dispatcher_id))
 """
+_END_GONE = """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 2 AND classid = %(space)s
+  AND objid = ANY (%(gone)s::oid[])
+  AND pid <> pg_backend_pid()
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _ENDPOINTS = """
 SELECT endpoint_id, url, secrets, failing_since,
        coalesce(extract(epoch FROM paused_until - clock_timestamp()), 0)::float
 FROM webhook_endpoints WHERE disabled_at IS NULL
 """
-# A message whose cashback said something before that is not delivered yet is put behind that one.
+# A message whose cashback said something before that is not delivered yet is put behind that one. (One that
+# was given up holds up nothing: to lose the word that the money is there as well would help nobody.)
 _CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT ready.* FROM unnest(%(endpoints)s::bigint[], %(rooms)s::int[]) AS wanted (endpoint_id, room)
@@ -180,8 +188,10 @@ class Queue:
         async with self._connection.transaction():
             names = {"me": self._me, "stale_ms": self._stale_ms, "space": _LOCK_SPACE}
             gone = [row[0] async for row in await self._connection.execute(_GONE, names)]
-            if gone:
-                await self._connection.execute(_LEAVE, {"gone": gone})
+        if gone:
+            # A stopped one may hold rows in the middle of a transaction: its session goes first.
+            await self._connection.execute(_END_GONE, {"gone": gone, "space": _LOCK_SPACE})
+            await self._connection.execute(_LEAVE, {"gone": gone})
 
     async def endpoints(self) -> list[Stored]:
         """All endpoints that are not disabled."""

@@ -12,6 +12,7 @@ from sinks.webhooks.signatures import sign
 
 READ_BYTES_MAX = 64 * 1024
 KEPT_BYTES_MAX = 20 * 1000
+KEPT_BYTES_OF_SUCCESS_MAX = 1_000
 ERROR_CHARS_MAX = 300
 _CONNECT_SHARE = 0.5
 
@@ -66,7 +67,8 @@ class Sender:
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 status = answer.status
-                content = await _bounded(answer)
+                success = 200 <= status < 300
+                content = await _bounded(answer, KEPT_BYTES_OF_SUCCESS_MAX if success else KEPT_BYTES_MAX)
                 retry_after = answer.headers.get("Retry-After") if status >= 300 else None
             return Answer(status, _us_since(began_s), None, retry_after, content)
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
@@ -74,15 +76,15 @@ class Sender:
             return Answer(status, _us_since(began_s), _said(error, self._timeout_s))
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes | None:
+async def _bounded(answer: aiohttp.ClientResponse, kept_max: int) -> bytes | None:
     if answer.content_length == 0:
         return None
     kept = b""
     read = 0
     async for chunk in answer.content.iter_any():
         read += len(chunk)
-        if len(kept) < KEPT_BYTES_MAX:
-            kept += chunk[: KEPT_BYTES_MAX - len(kept)]
+        if len(kept) < kept_max:
+            kept += chunk[: kept_max - len(kept)]
         if read >= READ_BYTES_MAX:
             answer.close()  # the connection with it: the rest is not waited for
             break

@@ -209,10 +209,17 @@ def test_nobody_changes_what_was_posted(book: Book, sql: Sql, change: str) -> No
             book.connection.execute(statement.encode())
 
 
-def test_a_transfer_without_an_entry_or_with_another_asset_is_refused(book: Book, sql: Sql) -> None:
+def test_a_row_without_its_parent_and_a_transfer_of_another_asset_are_refused(book: Book, sql: Sql) -> None:
     book.post(created())
     debit, credit = sql("SELECT debit_account, credit_account FROM transfers WHERE leg = 1")[0]
     insert = "INSERT INTO transfers VALUES (%s, 3, %s, %s, %s, 5)"
+    for orphan in (
+        "INSERT INTO entries SELECT 77, 88, transition, step, event_id, event_at, now(), 'x' FROM entries",
+        'INSERT INTO cashbacks SELECT (jsonb_populate_record(cashbacks, \'{"cashback_no": 77, "cashback_id": '
+        '"c", "purchase_no": 88}\')).* FROM cashbacks',
+    ):
+        with pytest.raises(psycopg.errors.ForeignKeyViolation, match="parent that does not exist"):
+            sql(orphan)
     with pytest.raises(psycopg.errors.ForeignKeyViolation, match="parent that does not exist"):
         sql(insert, 999_999, debit, credit, "EUR")
     entry = sql("SELECT entry_id FROM entries")[0][0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -276,3 +277,34 @@ def test_a_lost_session_of_the_dispatcher_is_replaced(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cashback webhooks'"
     )
     scene.delivered(500)
+
+
+def test_a_stopped_dispatcher_is_taken_over_and_begins_anew_when_it_wakes(
+    scene: Scene, processes: Processes
+) -> None:
+    scene.endpoint("/hook")
+    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * 32)
+    scene.book.post(*(created(f"order-{number}") for number in range(200)))
+    older = processes.start("sinks.webhooks", webhook_allow_loopback=True)
+    eventually(lambda: len(scene.receiver.received) >= 32, timeout_s=30)
+    older.send_signal(signal.SIGSTOP)
+    scene.dispatch(sink_stale_ms=1_000)
+    scene.delivered(200)
+    older.send_signal(signal.SIGCONT)
+    numbers = (
+        "SELECT count(DISTINCT instance) FROM webhook_dispatchers WHERE heartbeat_at > now() - interval '1 s'"
+    )
+    eventually(lambda: scene.sql(numbers) == [(2,)], timeout_s=30)
+    scene.book.post(*(created(f"order-{number}") for number in range(200, 300)))
+    scene.delivered(300)
+    assert figures(scene.url) == {"queued": 0, "delivered": 300, "failed_attempts": 0, "given_up": 0}
+
+
+def test_an_endpoint_whose_secret_was_damaged_is_disabled_and_the_others_go_on(scene: Scene) -> None:
+    scene.endpoint("/damaged")
+    scene.sql("UPDATE webhook_endpoints SET secrets = '{nonsense}'")
+    scene.endpoint("/fine")
+    scene.book.post(created())
+    scene.dispatch()
+    scene.delivered(1)
+    eventually(scene.disabled, timeout_s=10)
