@@ -1,7 +1,8 @@
 """The clock that a record of the input log carries when history is loaded (setting clock=event).
 
-In production the broker's append time is the clock and records carry nothing. When history is loaded the append time
-says when it was loaded, so the loader stamps its own: the largest `occurred_at` it has seen so far, in every record.
+In production the broker's append time is the clock and records carry nothing. When history is loaded the
+append time says when it was loaded, so the loader stamps its own: the largest `occurred_at` it has seen so
+far, in every record.
 """
 
 from collections.abc import Iterable
@@ -35,4 +36,6 @@ def _parsed(value: bytes | None) -> Micros:
         at = int(value)
         if EARLIEST <= at < LATEST:
             return at
-    raise Rejected(CLOCK_HEADER, f"{value!r} is no time", "write decimal microseconds since 1970-01-01 UTC in ASCII")
+    raise Rejected(
+        CLOCK_HEADER, f"{value!r} is no time", "write decimal microseconds since 1970-01-01 UTC in ASCII"
+    )
