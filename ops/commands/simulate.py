@@ -35,7 +35,7 @@ def simulate_command(
 ) -> None:
     """Judge a whole history with the code of the stream.
 
-    The clock is the largest occurred_at so far. Bad lines are named and left out; exit code 3 if there were any.
+    The clock is the largest occurred_at so far. Bad lines are named and left out, with exit code 3.
     """
     found = read_programs(programs)
     lines: list[int] = []
