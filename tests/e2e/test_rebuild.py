@@ -62,6 +62,7 @@ def lived(pipeline: Pipeline, rng: Random) -> Everything:
     now = datetime.now(UTC)
     lines = list(mixed_inputs(WRITTEN, rng.randrange(2**32), members=100, start=now - timedelta(days=20)))
     with pipeline, Watch(pipeline, INPUT, LEDGER) as watch:
+        pipeline.register("bank")
         pipeline.start(*WORKERS, "ledger")
         write(pipeline.settings, rng, lines[: WRITTEN // 2])
         eventually(lambda: decided(watch) > WRITTEN // 8, timeout_s=WAIT_S)
@@ -78,6 +79,7 @@ def lived(pipeline: Pipeline, rng: Random) -> Everything:
 def rebuilt(pipeline: Pipeline) -> Everything:
     """What comes of the log when nothing disturbs."""
     with pipeline, Watch(pipeline, INPUT, LEDGER) as watch:
+        pipeline.register("bank")
         pipeline.start(WORKERS[0], "ledger")
         eventually(watch.is_done, timeout_s=WAIT_S)
         return everything(pipeline)

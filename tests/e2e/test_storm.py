@@ -13,6 +13,7 @@ from ops.settings import Settings
 from schemas.times import from_iso
 from tests.e2e.book import Book
 from tests.e2e.judgement import Findings, judge_ledger, judge_topics, judge_webhooks, verdict
+from tests.e2e.machine import Machine
 from tests.e2e.pipeline import RECEIVER, WORKERS, Pipeline
 from tests.e2e.storm import Storm, lanes
 from tests.e2e.watch import Watch
@@ -34,7 +35,7 @@ def test_fifty_thousand_inputs_through_a_storm_are_neither_lost_nor_doubled(
     settings: Callable[..., Settings], tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inputs = list(mixed_inputs(INPUTS, seed, members=2_000, partners=PARTNERS))
-    began_s = monotonic()
+    began_s, machine = monotonic(), Machine()
     with Pipeline(settings(clock="event", webhook_retry_delays_s=(0.5,) * 20), tmp_path) as pipeline:
         pipeline.start(RECEIVER)
         pipeline.register(*PARTNERS)
@@ -48,14 +49,15 @@ def test_fifty_thousand_inputs_through_a_storm_are_neither_lost_nor_doubled(
             eventually(watch.is_done, timeout_s=DRAIN_S)
             findings = judge(pipeline, expected)
             counts = pipeline.received_counts()
+        pause_s_max = PAUSE_S_MAX * machine.stretch()
         wrong = sum(map(len, findings.values()))
         report = f"seed {seed}: " + tell(storm, watch, counts, wrong, monotonic() - began_s)
+        report += f"\nallowed: {pause_s_max:.1f} s ({PAUSE_S_MAX:.0f} s on a machine of our own)"
     with capsys.disabled():
         print(f"\n{report}")
     assert not verdict(findings), f"{report}\n{verdict(findings)}"
-    pauses = [fault.pause_s for fault in storm.faults]
-    assert max(pauses) <= PAUSE_S_MAX, report
-    assert max(watch.longest_s.values()) <= PAUSE_S_MAX, report
+    assert max(fault.pause_s for fault in storm.faults) <= pause_s_max, report
+    assert max(watch.longest_s.values()) <= pause_s_max, report
 
 
 def judge(pipeline: Pipeline, expected: Recomputation) -> Findings:

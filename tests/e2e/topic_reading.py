@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.codec import decode
+
+END_S_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,10 @@ class Tail:
             # A reader that stands at the end says so once; asked anew it says so again.
             offset = records[-1].offset + 1 if records else 0
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
+        deadline_s = monotonic() + END_S_MAX
         while len(self._ends) < len(self.records):
             self.pull(0.2)
+            assert monotonic() < deadline_s, f"{self._topic}: its end was not reached in {END_S_MAX} s"
         return self.records
 
     def next_offset(self, partition: int) -> int:
