@@ -6,7 +6,6 @@ of a group can wait for a database that is away without being thrown out.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,19 +58,20 @@ class LedgerSink:
         self._settings = settings
         self._sink = settings.topic_prefix + SINK
         self._positions = Positions(sink=self._sink, instance=instance, stale_ms=settings.sink_stale_ms)
-        self._stop = threading.Event()
+        # A plain flag: the signal that sets it may interrupt us anywhere, also inside an Event.
+        self._stopping = False
         self.state = State()
 
     def stop(self) -> None:
         """Finish the batch under way, then return from `run`."""
-        self._stop.set()
+        self._stopping = True
 
     def run(self) -> None:
         """Raises `Superseded`, `Unsound`, KafkaException; a database that is away is waited for."""
         consumer = _consumer(self._settings, self._sink)
         failures = 0
         try:
-            while not self._stop.is_set():
+            while not self._stopping:
                 try:
                     with psycopg.connect(
                         self._settings.database_url, autocommit=True, **session_options(self._sink)
@@ -91,7 +91,12 @@ class LedgerSink:
         wait_s = min(BACK_OFF_S_MAX, 0.1 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
         self.state.doing = "waiting for the database"
         get_logger().warning("database away", error=str(error).strip(), retry_in_s=round(wait_s, 2))
-        self._stop.wait(wait_s)
+        self._pause(wait_s)
+
+    def _pause(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.1))
 
     def _serve(self, connection: psycopg.Connection, consumer: Consumer) -> None:
         if not self._claim(connection):
@@ -109,14 +114,14 @@ class LedgerSink:
 
     def _claim(self, connection: psycopg.Connection) -> bool:
         said = False
-        while not self._stop.is_set():
+        while not self._stopping:
             if self._positions.try_claim(connection):
                 return True
             if not said:
                 get_logger().info("another instance posts, waiting beside it")
                 said = True
             self.state.doing = "waiting beside the instance that posts"
-            self._stop.wait(0.5)
+            self._pause(0.5)
         return False
 
     def _post_all(self, connection: psycopg.Connection, consumer: Consumer, ledger: Ledger) -> None:
@@ -124,7 +129,7 @@ class LedgerSink:
         running: Future[Posted] | None = None
         beaten_s = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="post") as poster:
-            while not self._stop.is_set():
+            while not self._stopping:
                 batch = self._gather(consumer, until=running.done if running else lambda: True)
                 if running:
                     self._account(running.result(), consumer)
@@ -141,13 +146,13 @@ class LedgerSink:
     def _gather(self, consumer: Consumer, *, until: Callable[[], bool]) -> Batch:
         batch = Batch(self._settings.commission_bps)
         room = self._settings.ledger_batch_events
-        while not self._stop.is_set():
+        while not self._stopping:
             idle = until()
             wait_s = _POLL_IDLE_S if idle and not len(batch) else _POLL_S
             if len(batch) >= room:
                 if idle:
                     break
-                self._stop.wait(_POLL_S / 4)
+                time.sleep(_POLL_S / 4)
                 continue
             messages = consumer.consume(min(_POLL_RECORDS, room - len(batch)), wait_s)
             for message in messages:
