@@ -58,7 +58,7 @@ def _watched(console: Console, demo: Demo, options: Options) -> Outcome:
             year, made = demo.start()
             describe(console, year, made)
             outcome = demo.run(year, made, screen_for(console))
-            conclude(console, outcome, workers=options.workers, data=demo.data)
+            conclude(console, outcome, options=options, data=demo.data)
     except KeyboardInterrupt:
         console.print("Stopped; `cashback demo --keep` goes on with what is there.", highlight=False)
         raise

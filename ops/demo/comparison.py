@@ -131,11 +131,11 @@ class _Side:
     def recompute(self) -> dict[str, int]:
         partitions: defaultdict[int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         programs: dict[bytes, dict[str, Any]] = {}
-        ends: Counter[int] = Counter()
+        clocks: Counter[int] = Counter()
         for message in records(self._settings, INPUTS):
             place = message.partition() or 0
-            clock = clock_of(message.headers()) or 0  # type: ignore[arg-type]
-            ends[place] = max(ends[place], clock)
+            # Ticks move the clock too, and a later load may begin with an earlier one.
+            clocks[place] = max(clocks[place], clock_of(message.headers()) or 0)  # type: ignore[arg-type]
             try:
                 name, datum = decode(message.value())
             except Undecodable:
@@ -143,12 +143,12 @@ class _Side:
             if name == "Program":
                 programs.setdefault(message.key() or b"", from_datum(datum).to_json())
             elif name == "Transaction":
-                partitions[place].append((clock, datum))
+                partitions[place].append((clocks[place], datum))
         for place in sorted(partitions):
             log = partitions.pop(place)
             self._join(
                 recompute_log(
-                    programs.values(), log, until=ends[place], parked_days=self._settings.parked_days
+                    programs.values(), log, until=clocks[place], parked_days=self._settings.parked_days
                 )
             )
         return dict(self._expected.counts)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ops.demo import grocer
 from ops.demo.grocer import Payments, Year
-from ops.demo.run import Outcome
+from ops.demo.run import Options, Outcome
 from schemas.money import POINTS
 from sinks.reconcile import Line
 
@@ -46,7 +46,7 @@ def describe(console: Console, year: Year, made: Payments) -> None:
     console.print()
 
 
-def conclude(console: Console, outcome: Outcome, *, workers: int, data: Path) -> None:
+def conclude(console: Console, outcome: Outcome, *, options: Options, data: Path) -> None:
     """Reconciliation, comparison, what was seen in a few words, and what to do next."""
     console.print()
     console.print("Reconciliation: the ledger by month", style="bold")
@@ -57,7 +57,7 @@ def conclude(console: Console, outcome: Outcome, *, workers: int, data: Path) ->
     for sentence in outcome.verdict.shown:
         console.print(f"  {sentence}", style="red", highlight=False, markup=False)
     console.print()
-    console.print(_summary(outcome, workers=workers), highlight=False, soft_wrap=True)
+    console.print(_summary(outcome, options), highlight=False, soft_wrap=True)
     console.print()
     console.print(
         "[bold]Next[/]  cashback demo --households all     the whole year\n"
@@ -129,7 +129,7 @@ def _comparison(outcome: Outcome) -> Table:
     return table
 
 
-def _summary(outcome: Outcome, *, workers: int) -> str:
+def _summary(outcome: Outcome, options: Options) -> str:
     figures = outcome.figures
     is_exact = outcome.proof == 0 and outcome.verdict.differences == 0
     judged = (
@@ -137,14 +137,18 @@ def _summary(outcome: Outcome, *, workers: int) -> str:
         if is_exact
         else f"[bold red]Proof {outcome.proof:,}, {outcome.verdict.differences:,} differences.[/]"
     )
-    memory = "worker" if workers == 1 else "largest worker"
+    memory = "worker" if options.workers == 1 else "largest worker"
+    why = (
+        ""
+        if options.keep
+        else (" because goods came back in time\n(what was kept of a basket earned its smaller reward anew)")
+    )
     return (
         f"{judged} {outcome.inputs:,} inputs judged at {outcome.decided_per_s:,.0f} a second; "
         f"{figures.delivered:,} signed webhooks received; {memory} at most {figures.worker_mb:,.0f} MB; "
         f"{outcome.seconds:.0f} s in all.\n"
         f"{figures.created:,} cashbacks were created: {figures.cleared:,} cleared after their hold, "
-        f"{figures.reverted:,} were reverted because goods came back in time\n"
-        "(what was kept of a basket earned its smaller reward anew). "
+        f"{figures.reverted:,} were reverted{why}. "
         f"{outcome.cases:,} had cleared when goods came back: they wait as\n"
         f"reversal cases for accounting. {figures.duplicates:,} payments came twice and counted once."
     )

@@ -1,0 +1,82 @@
+"""`cashback load` as its users run it."""
+
+import json
+import subprocess
+import sys
+from os import environ
+from pathlib import Path
+
+import pytest
+
+from ops.demo.grocer import PROGRAMS_FILE
+from ops.settings import Settings
+from schemas.codec import decode
+from tests.connectors.conftest import ReadAll
+from tests.connectors.payments import line
+
+CASHBACK = [sys.executable, "-c", "from ops.cli import main; main()"]
+
+
+def load(settings: Settings, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    variables = {
+        **environ,
+        "CASHBACK_BROKERS": settings.brokers,
+        "CASHBACK_TOPIC_PREFIX": settings.topic_prefix,
+        "CASHBACK_CLOCK": settings.clock,
+    }
+    command = [*CASHBACK, "load", *map(str, arguments)]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+
+
+def test_bad_lines_are_named_the_rest_is_loaded_and_the_exit_code_is_3(
+    settings: Settings, read_all: ReadAll, tmp_path: Path
+) -> None:
+    good = [json.dumps(line(external_id=f"order-{number}")) for number in range(3)]
+    path = tmp_path / "march.jsonl"
+    path.write_text("\n".join([good[0], "{", good[1], json.dumps(line(amount_minor=-1)), good[2]]))
+    ended = load(settings, path, "--programs", PROGRAMS_FILE, "--until", "2017-05-01T00:00:00Z", "--json")
+    assert ended.returncode == 3, ended.stderr
+    assert f"{path}:2: line: not JSON" in ended.stderr
+    assert f"{path}:4: amount_minor: -1 is negative" in ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["lines"], summary["loaded"], summary["bad"], summary["programs"]) == (5, 3, 2, 2)
+    assert summary["until"] == "2017-05-01T00:00:00Z"
+    kinds = [decode(record.value())[0] for record in read_all("inputs")]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"Program": 6, "Transaction": 3, "Tick": 3}
+
+
+def test_a_wrong_program_is_refused_with_its_remedy_and_nothing_is_loaded(
+    settings: Settings, read_all: ReadAll, tmp_path: Path
+) -> None:
+    payments, programs = tmp_path / "t.jsonl", tmp_path / "p.yaml"
+    payments.write_text(json.dumps(line()))
+    programs.write_text(PROGRAMS_FILE.read_text().replace("hold_days: 14", "hold_days: 31", 1))
+    ended = load(settings, payments, "--programs", programs)
+    assert ended.returncode == 3
+    assert "hold_days: " in ended.stderr
+    assert "nothing was loaded" in ended.stderr
+    assert read_all("inputs") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.jsonl"], "does not exist"),
+        ([__file__, "--until", "2017-05-01"], "has no time zone"),
+    ],
+)
+def test_wrong_use_is_said_before_anything_is_written(
+    arguments: list[str], said: str, settings: Settings, read_all: ReadAll
+) -> None:
+    ended = load(settings, *arguments)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert read_all("inputs") == []
+
+
+def test_the_brokers_clock_cannot_be_moved(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(json.dumps(line()))
+    by_broker = settings.model_copy(update={"clock": "broker"})
+    ended = load(by_broker, tmp_path / "t.jsonl", "--until", "2017-05-01T00:00:00Z")
+    assert ended.returncode == 2
+    assert "CASHBACK_CLOCK=event" in ended.stderr.replace("\n", "")
