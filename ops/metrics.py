@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 INPUT_OUTCOMES = (
     "judged", "applied", "duplicate", "conflict", "parked", "rejected", "program", "program_repeated", "tick",
-    "parked_too_long",
+    "parked_too_long", "parked_conflict",
 )  # fmt: skip
 
 inputs_total = Counter(

@@ -20,6 +20,5 @@ class DueIndex:
 
     def pop_due(self, now: Micros) -> tuple[Micros, bytes] | None:
         """The first entry due at or before `now`, removed; None when nothing is due."""
-        if self._heap and self._heap[0][0] <= now:
-            return heappop(self._heap)
-        return None
+        heap = self._heap
+        return heappop(heap) if heap and heap[0][0] <= now else None

@@ -103,20 +103,15 @@ class MemberLog:
         row = self._rows.get(key)
         purchase = Purchase() if row is None else unpack(row)
         match dedup.judge_identity(purchase, transaction):
+            case dedup.Fresh(digest):
+                _check_room(purchase)
+                dedup.remember(purchase, transaction, digest)
             case dedup.Duplicate():
                 self.counts["duplicate"] += 1
                 return
             case dedup.Conflict(problem):
-                raise Conflicting(
-                    "identity", problem, "what came first stands; send a correction as a new event"
-                )
-            case dedup.Fresh(digest):
-                pass
-        if len(purchase.seen) >= EVENTS_MAX:
-            raise Rejected(
-                "external_id", f"more than {EVENTS_MAX} events of one purchase", "use a new external_id"
-            )
-        dedup.remember(purchase, transaction, digest)
+                remedy = "what came first stands; send a correction as a new event"
+                raise Conflicting("identity", problem, remedy)
         purchase.touched_at = self.clock
         if purchase.merchant_id or dedup.opens(transaction):
             self._apply(who, purchase, transaction)
@@ -124,8 +119,8 @@ class MemberLog:
             self.parked += row is None
             self.counts["parked"] += 1
             refunds.park(purchase, transaction, self.clock, value, offset)
-        self._keep(key, purchase, None if row is None else due_of(row))
-        if purchase.pairs:
+        due_at = self._keep(key, purchase, None if row is None else due_of(row))
+        if due_at <= self.clock:
             self._fire_own(key)
 
     def _apply(self, who: PurchaseId, purchase: Purchase, transaction: Transaction) -> None:
@@ -133,17 +128,16 @@ class MemberLog:
         opened_now = not purchase.merchant_id
         if opened_now:
             self._open(who, purchase, transaction)
-        standing = _standing(purchase)
+        before = _standing(purchase)
         record_fact(purchase, transaction.kind, transaction.amount_minor or 0, transaction.occurred_at)
-        judges = (
+        is_judged_now = (
             not purchase.purchased_at and dedup.opens(transaction) and transaction.amount_minor is not None
         )
-        self.counts["judged" if judges else "applied"] += 1
-        if judges:
+        self.counts["judged" if is_judged_now else "applied"] += 1
+        if is_judged_now:
             news = judging.judge(purchase, transaction, self.catalogue)
         elif purchase.purchased_at:
-            changed = _standing(purchase) != standing
-            news = changed and judging.judge_again(purchase, self.catalogue, self.clock)
+            news = before != _standing(purchase) and judging.judge_again(purchase, self.catalogue, self.clock)
         else:
             news = dedup.opens(transaction) and judging.require_amount(purchase, transaction, self.catalogue)
         if refunds.count_over_refund(purchase):
@@ -151,7 +145,7 @@ class MemberLog:
         if opened_now or news:
             self._outcomes.decision(who, announce.decision(who, purchase, transaction.occurred_at))
         if purchase.purchased_at:
-            self._settle(who, purchase, transaction, judged_now=judges)
+            self._settle(who, purchase, transaction, is_judged_now=is_judged_now)
 
     def _open(self, who: PurchaseId, purchase: Purchase, transaction: Transaction) -> None:
         """Binds a purchase to its merchant and currency, and lets what was parked for it join."""
@@ -159,10 +153,10 @@ class MemberLog:
         self.parked -= bool(purchase.parked)
         for parked in refunds.join(purchase):
             self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
-            self.counts["conflict"] += 1
+            self.counts["parked_conflict"] += 1
 
     def _settle(
-        self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, judged_now: bool
+        self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, is_judged_now: bool
     ) -> None:
         """Makes what should be pending so, pair by pair, and revises reversal cases."""
         at = transaction.occurred_at
@@ -170,7 +164,7 @@ class MemberLog:
             if not pair.sequence and pair.reason is not Reason.REWARDED:
                 continue
             program = self.catalogue.get(pair.program_id, pair.version)
-            if not judged_now and pending.is_expired(purchase, program, self.clock):
+            if not is_judged_now and pending.is_expired(purchase, program, self.clock):
                 continue
             reward = judging.reward_now(purchase, pair, program)
             for change in pending.adjust(pair, max(0, reward - pair.cleared_sum), transaction.kind, at):
@@ -199,7 +193,7 @@ class MemberLog:
         resolved = False
         for pair in purchase.pairs:
             program = self.catalogue.get(pair.program_id, pair.version)
-            if pending.due_at(purchase, pair, program) == due_at:
+            if pair.pending and pending.resolves_at(purchase, pair, program) == due_at:
                 resolved = True
                 change = pending.fire(purchase, pair, due_at)
                 self._emit(who, *announce.transition(who, purchase, pair, program, change, None))
@@ -212,20 +206,21 @@ class MemberLog:
             self._rows.delete(key)
         return True
 
-    def _keep(self, key: bytes, purchase: Purchase, due_before: Micros | None) -> None:
+    def _keep(self, key: bytes, purchase: Purchase, due_before: Micros | None) -> Micros:
+        """Writes a row; returns when it is due next."""
         due_at = self._due_at(purchase)
         self._rows.put(key, pack(purchase, due_at))
         if due_at != due_before:
             self.due.push(due_at, key)
+        return due_at
 
     def _due_at(self, purchase: Purchase) -> Micros:
         """When a row is due: its first pair or parked event, or, when it is finished, to be forgotten."""
         dues = [parked.arrived_at + self._patience for parked in purchase.parked]
         for pair in purchase.pairs:
             if pair.pending:
-                due = pending.due_at(purchase, pair, self.catalogue.get(pair.program_id, pair.version))
-                if due is not None:
-                    dues.append(due)
+                program = self.catalogue.get(pair.program_id, pair.version)
+                dues.append(pending.resolves_at(purchase, pair, program))
         return min(dues) if dues else purchase.touched_at + self._horizon
 
     def _emit(self, who: PurchaseId, record: str, datum: Datum) -> None:
@@ -235,6 +230,12 @@ class MemberLog:
 
 class Conflicting(Rejected):
     """Another content under a known identity, or another merchant or currency than the purchase's."""
+
+
+def _check_room(purchase: Purchase) -> None:
+    if len(purchase.seen) >= EVENTS_MAX:
+        problem = f"more than {EVENTS_MAX} events of one purchase"
+        raise Rejected("external_id", problem, "use a new external_id")
 
 
 def _standing(purchase: Purchase) -> tuple[int, int, bool]:

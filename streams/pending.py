@@ -74,10 +74,8 @@ def is_expired(purchase: Purchase, program: Program, clock: Micros) -> bool:
     return not purchase.settled_at and expires_at(purchase, program) <= clock
 
 
-def due_at(purchase: Purchase, pair: Pair, program: Program) -> Micros | None:
-    """When something happens to a pair by itself; None: never."""
-    if not pair.pending:
-        return None
+def resolves_at(purchase: Purchase, pair: Pair, program: Program) -> Micros:
+    """When a pending reward resolves by itself: clears once settled, expires while it is not."""
     return clears_at(purchase, pair, program) if purchase.settled_at else expires_at(purchase, program)
 
 
