@@ -14,10 +14,14 @@ class Machine:
         self._busy_s, self._total_s = _machine_s()
         self._ours_s = _ours_s()
 
+    def ours_s(self) -> float:
+        """CPU seconds that this process and all below it took."""
+        return _ours_s() - self._ours_s
+
     def stretch(self) -> float:
         """What to multiply time limits by: 1 when the machine is ours, 4 when others take three quarters."""
         busy_s, total_s = _machine_s()
-        others_s = max(0.0, busy_s - self._busy_s - (_ours_s() - self._ours_s))
+        others_s = max(0.0, busy_s - self._busy_s - self.ours_s())
         free = 1.0 - others_s / max(1e-9, total_s - self._total_s)
         return min(STRETCH_MAX, 1.0 / max(free, 1e-9))
 

@@ -149,7 +149,9 @@ class Storm:
 
     def _strike(self, step: Step, stage: str) -> float:
         supervisor, target = self.pipeline.supervisor, step.target
-        if step.blow is not Blow.JOIN:
+        if step.blow is Blow.SUSPEND:  # one that is only starting has no session to lose
+            eventually(lambda: self._is_ready(target), timeout_s=GIVE_UP_S)
+        elif step.blow is not Blow.JOIN:
             eventually(lambda: self._is_there(target), timeout_s=GIVE_UP_S)
         struck_s = monotonic()
         match step.blow:

@@ -15,7 +15,8 @@ from tests.e2e.pipeline import Pipeline
 from tests.e2e.topic_reading import Tail, reader
 
 LOOK_EVERY_S = 0.1
-QUIET_S = 1.0
+LOOK_S_MAX = 60.0
+QUIET_LOOKS = 10
 INPUT, LEDGER, WEBHOOKS = "inputs decided", "entries posted", "webhooks delivered"
 
 
@@ -51,9 +52,9 @@ class Watch:
         self.tail = Tail(settings.brokers, self._events, settings.partitions)
         self._book = Book(settings.database_url)
         self._changed = threading.Condition()
-        self._looks = 0
+        self._began_s = 0.0
         self._now: Stages = {}
-        self._waited_at_s = monotonic()
+        self._quiet_looks = 0
         self._moved_at_s: dict[tuple[str, int], float] = {}
         self._failure: BaseException | None = None
         self._ending = threading.Event()
@@ -75,27 +76,29 @@ class Watch:
 
     def look(self) -> Stages:
         """All stages, looked at after this was called."""
+        asked_s = monotonic()
         with self._changed:
-            wanted = self._looks + 2  # the look under way may have begun before
-            self._changed.wait_for(lambda: self._looks >= wanted or self._failure is not None, 30)
+            self._changed.wait_for(lambda: self._began_s >= asked_s or self._failure is not None, LOOK_S_MAX)
+            assert self._failure is not None or self._began_s >= asked_s, f"no look in {LOOK_S_MAX} s"
             if self._failure is not None:
                 raise self._failure
             return self._now
 
     def is_done(self) -> bool:
-        """Whether nothing has waited anywhere for a while: a commit shows in one topic before the other."""
+        """Whether nothing waited in the last looks: a commit shows in one topic before the other."""
         self.look()
-        return monotonic() - self._waited_at_s > QUIET_S
+        return self._quiet_looks >= QUIET_LOOKS
 
     def _run(self) -> None:
         looks = {INPUT: self._decided, LEDGER: self._posted, WEBHOOKS: self._delivered}
         try:
             while not self._ending.wait(LOOK_EVERY_S):
+                began_s = monotonic()
                 now = {stage: looks[stage]() for stage in self.longest_s}
                 self._note_pauses(now)
                 with self._changed:
                     self._now = now
-                    self._looks += 1
+                    self._began_s = began_s
                     self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001 - raised again in whoever looks
             with self._changed:
@@ -104,10 +107,10 @@ class Watch:
 
     def _note_pauses(self, now: Stages) -> None:
         at_s = monotonic()
+        waits = any(place.waits for places in now.values() for place in places.values())
+        self._quiet_looks = 0 if waits else self._quiet_looks + 1
         for stage, places in now.items():
             for name, place in places.items():
-                if place.waits:
-                    self._waited_at_s = at_s
                 before = self._now.get(stage, {}).get(name, Place(-1, waits=False))
                 moved_at_s = self._moved_at_s.get((stage, name), at_s)
                 if place.has_gone_on_since(before):
