@@ -85,7 +85,7 @@ class EngineApp(faust.App):
             Agent=EngineAgent,
             TableManager=NoTables,
             stream_wait_empty=False,
-            stream_buffer_maxsize=16,
+            stream_buffer_maxsize=4,
             broker_session_timeout=settings.session_timeout_ms / 1_000,
             broker_request_timeout=max(40.0, settings.session_timeout_ms / 1_000),
             broker_commit_interval=3_600.0,

@@ -222,6 +222,9 @@ class BatchConsumer(driver.Consumer):
         """Last stable offset of a partition as of the last fetch; None = not known."""
         return self._thread.stable_end(TP(self.transport.settings.input_topic, partition))
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: the stream's queue is bounded, so a full one makes the fetcher wait, but no longer."""
+
     async def perform_seek(self) -> None:
         """Nothing: positions come from the state, see read_from."""
 

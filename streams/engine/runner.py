@@ -83,6 +83,8 @@ class PartitionRunner:
     async def close(self) -> None:
         """End for good. What settle() did not commit is left to the next owner."""
         self._epoch = None
+        while not self._mailbox.empty():  # an agent that waits for room must not wait for ever
+            await asyncio.sleep(0.001)
         async with self._lock:
             for task in self._tasks:
                 task.cancel()

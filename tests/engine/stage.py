@@ -200,8 +200,11 @@ class Stage:
         eventually(lambda: self.seen() >= count, timeout_s=timeout_s)
 
     def judge(self) -> None:
-        """Every record is out exactly once, in order, and the changelog holds the last count of each key."""
-        eventually(lambda: self.seen() and self._arrived() >= self._total(), timeout_s=40)
+        """Every record is out exactly once, in order, and the changelog holds the last count of each key.
+
+        As a supervisor would, it starts a worker when none is left.
+        """
+        eventually(self._all_arrived, timeout_s=60)
         expected = {
             key: [COUNT.pack(count) + value for count, value in enumerate(values, 1)]
             for key, values in self._sent.items()
@@ -214,8 +217,16 @@ class Stage:
     def _total(self) -> int:
         return sum(map(len, self._sent.values()))
 
-    def _arrived(self) -> int:
-        return sum(len(values) for key, values in self._got.items() if key in self._sent)
+    def _all_arrived(self) -> bool:
+        self.seen()
+        if all(worker.ended() for worker in self._started):
+            self.start()
+        arrived = sum(len(values) for key, values in self._got.items() if key in self._sent)
+        assert arrived >= self._total(), f"{arrived} of {self._total()} arrived\n" + "\n".join(
+            f"worker {number}, exit code {worker.exit_code}: {worker.lines()[-3:]}"
+            for number, worker in enumerate(self._started)
+        )
+        return True
 
     def state(self) -> dict[bytes, bytes | None]:
         """The rows in the changelog."""
