@@ -129,6 +129,7 @@ class Probe:
         topic = INPUTS.full_name(settings.topic_prefix)
         self._places = [TopicPartition(topic, number) for number in range(settings.partitions)]
         self._peak_mb = 0.0
+        self._committed = 0
         self._decided_before = self.committed()
         self._delivered_before = 0
 
@@ -142,8 +143,10 @@ class Probe:
 
     def committed(self) -> int:
         """Records of the input log decided so far, in earlier runs too: the sum of the committed offsets."""
-        committed = self._consumer.committed(self._places, timeout=ANSWER_TIMEOUT_S)
-        return sum(max(0, place.offset) for place in committed)
+        with contextlib.suppress(KafkaException):
+            committed = self._consumer.committed(self._places, timeout=ANSWER_TIMEOUT_S)
+            self._committed = sum(max(0, place.offset) for place in committed)
+        return self._committed
 
     def inputs(self) -> int:
         """Records in the input log."""
@@ -159,8 +162,7 @@ class Probe:
         figures.duplicates = total("cashback_inputs_total", "duplicate")
         figures.quarantined = total("cashback_inputs_total", "conflict", "rejected", "parked_too_long")
         figures.posted = total("cashback_ledger_entries_total")
-        with contextlib.suppress(KafkaException):
-            figures.decided = self.committed() - self._decided_before
+        figures.decided = self.committed() - self._decided_before
         received = self.received()
         if received:
             figures.delivered = received["delivered"] - self._delivered_before

@@ -1,28 +1,27 @@
 """The demo from start to proof: a stack of its own, a year loaded, delivered and compared."""
 
-import threading
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psycopg
 
-from connectors.writer import InputsWriter
 from ops.demo import ground
 from ops.demo.comparison import Comparison, Verdict
 from ops.demo.figures import Figures, Probe, Rates
-from ops.demo.grocer import PARTNER, PROGRAMS_FILE, UNTIL, Payments, Year, grocery_year, payments
+from ops.demo.grocer import PARTNER, Payments, Year, grocery_year, payments
+from ops.demo.loading import Loading
 from ops.demo.screen import Screen
 from ops.embedded.children import tail
 from ops.health import NotReady
 from ops.settings import Settings
 from ops.supervisor import Program
 from ops.up import Stack, environment_of
-from schemas.program_files import read_programs
 from schemas.times import to_datetime
 from schemas.topics import CASHBACK_EVENTS, REVERSAL_CASES
 from sinks.ledger.consumer import SINK as LEDGER
@@ -81,32 +80,6 @@ class PartFailed(Exception):
     """A part of the pipeline does not go on; the message has the end of its log."""
 
 
-@dataclass
-class Loading:
-    """The year on its way into Kafka, in a thread of its own."""
-
-    written: int = 0
-    records: int = 0
-    """Everything written to the input log, programs and ticks included; known at the end."""
-    began_s: float = 0.0
-    is_ending: threading.Event = field(default_factory=threading.Event)
-
-    def run(self, settings: Settings, made: Payments) -> None:
-        """Programs, payments in the order of their arrival, and a last Tick into every partition."""
-        self.began_s = time.monotonic()
-        with InputsWriter(settings) as writer:
-            for program in read_programs(PROGRAMS_FILE).programs:
-                writer.write_program(program)
-            for transaction in made.transactions:
-                writer.write(transaction)
-                self.written += 1
-                if self.is_ending.is_set():
-                    return
-            writer.tick(UNTIL)
-            writer.flush()
-            self.records = writer.written
-
-
 class Demo:
     """One run on the directory `data`; a context manager whose end stops everything it started."""
 
@@ -141,6 +114,8 @@ class Demo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A second Ctrl-C would leave servers behind.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._loading.is_ending.set()
         if self._comparison:
             self._comparison.close()
@@ -148,6 +123,7 @@ class Demo:
             self._probe.close()
         self._stack.stop()
         self._threads.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGINT, before)
 
     def start(self) -> tuple[Year, Payments]:
         """Servers and processes up, the year read meanwhile.
@@ -236,9 +212,12 @@ class Demo:
         """Whether the ledger has read up to `ends` and the receiver has every message it made of it."""
         assert self._probe
         settings = self._stack.settings
-        with psycopg.connect(settings.database_url, autocommit=True) as connection:
-            rows = connection.execute(_POSITIONS, [settings.topic_prefix + LEDGER]).fetchall()
-            queued, messages = connection.execute(_WEBHOOKS).fetchone() or (0, 0)
+        try:
+            with psycopg.connect(settings.database_url, autocommit=True) as connection:
+                rows = connection.execute(_POSITIONS, [settings.topic_prefix + LEDGER]).fetchall()
+                queued, messages = connection.execute(_WEBHOOKS).fetchone() or (0, 0)
+        except psycopg.OperationalError:
+            return False  # a server that ended is started again
         read = {(topic, partition): offset for topic, partition, offset in rows}
         topics = [topic.full_name(settings.topic_prefix) for topic in (CASHBACK_EVENTS, REVERSAL_CASES)]
         is_posted = all(read.get(place, 0) >= end for place, end in ends.items() if place[0] in topics)
