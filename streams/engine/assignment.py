@@ -89,10 +89,19 @@ class Assignment:
                 self._open(partition, reader)
         self._tell_readiness()
 
-    async def take(self, batch: Batch) -> None:
+    def take(self, batch: Batch) -> None:
         """Give a batch to its partition, or drop it if it is stale."""
         if batch.epoch == self.epoch and (runner := self.runners.get(batch.partition)) is not None:
-            await runner.offer(batch)
+            runner.offer(batch)
+
+    def has_room(self, partition: int, handed_out: int) -> bool:
+        """True while few records of a partition, up to offset `handed_out`, wait for its fold.
+
+        A bound for each partition, so that one with a backlog does not keep the others waiting.
+        """
+        runner = self.runners.get(partition)
+        limit = 2 * self._context.settings.poll_records_max
+        return runner is not None and handed_out - runner.next_offset < limit
 
     async def shutdown(self) -> None:
         """Commit and give up everything, for good."""

@@ -23,6 +23,7 @@ from streams.engine.exits import ExitCode, FailStop
 from streams.engine.settings import EngineSettings
 
 _FETCH_WAIT_S = 0.25
+_ROOM_WAIT_S = 0.01
 
 
 def _aiokafka_tp(tp: TP) -> aiokafka.TopicPartition:
@@ -36,7 +37,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._handed_out: dict[TP, int] = {}
+        self.handed_out: dict[TP, int] = {}
+        """Where the next batch of a partition will begin."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         settings = self.transport.settings
@@ -83,14 +85,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         consumer.seek(_aiokafka_tp(tp), offset)
         consumer.resume(_aiokafka_tp(tp))
-        self._handed_out[tp] = offset
+        self.handed_out[tp] = offset
 
-    async def fetch(self, active: set[TP], epoch: int) -> list[Batch]:
-        """What has arrived of the active partitions; waits a moment when nothing has."""
-        batches: list[Batch] = await self.call_thread(self._fetch, active, epoch)
+    async def fetch(self, active: set[TP], epoch: int, wait_s: float) -> list[Batch]:
+        """What has arrived of the active partitions; waits for an arrival when nothing has."""
+        batches: list[Batch] = await self.call_thread(self._fetch, active, epoch, wait_s)
         return batches
 
-    async def _fetch(self, active: set[TP], epoch: int) -> list[Batch]:
+    async def _fetch(self, active: set[TP], epoch: int, wait_s: float) -> list[Batch]:
         """Take records out of aiokafka, which then counts them as read.
 
         Only while the epoch holds, and without waiting in aiokafka: it waits right through a rebalance, and
@@ -110,7 +112,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 if fetched:
                     return [self._batch(TP(*tp), epoch, records) for tp, records in fetched.items()]
             arrival = fetcher._create_fetch_waiter()
-            await asyncio.wait([arrival], timeout=_FETCH_WAIT_S)
+            await asyncio.wait([arrival], timeout=wait_s)
             if arrival.done():
                 arrival.result()
             else:
@@ -118,8 +120,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return []
 
     def _batch(self, tp: TP, epoch: int, records: list[Any]) -> Batch:
-        batch = Batch(tp.partition, epoch, self._handed_out[tp], records)
-        self._handed_out[tp] = batch.end
+        batch = Batch(tp.partition, epoch, self.handed_out[tp], records)
+        self.handed_out[tp] = batch.end
         return batch
 
     @contextmanager
@@ -162,12 +164,19 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         epoch = self._assignment.epoch
-        active = self._active_partitions.intersection(self._reading)
-        if not active or self._assignment.paused:
+        reading = self._active_partitions.intersection(self._reading)
+        if not reading or self._assignment.paused:
             self._reading_changed.clear()
             await self.wait(self._reading_changed.wait(), timeout=_FETCH_WAIT_S)
             return
-        for batch in await self._fetch(active, epoch):
+        active = {
+            tp for tp in reading if self._assignment.has_room(tp.partition, self._thread.handed_out[tp])
+        }
+        if not active:
+            await self.sleep(_ROOM_WAIT_S)
+            return
+        wait_s = _FETCH_WAIT_S if active == reading else _ROOM_WAIT_S
+        for batch in await self._fetch(active, epoch, wait_s):
             if epoch != self._assignment.epoch or self.should_stop:
                 return
             tp = TP(self.transport.settings.input_topic, batch.partition)
@@ -175,9 +184,9 @@ class BatchConsumer(driver.Consumer):
             message.value = cast(Any, batch)
             yield tp, message
 
-    async def _fetch(self, active: set[TP], epoch: int) -> list[Batch]:
+    async def _fetch(self, active: set[TP], epoch: int, wait_s: float) -> list[Batch]:
         try:
-            return await self._thread.fetch(active, epoch)
+            return await self._thread.fetch(active, epoch, wait_s)
         except ConsumerStoppedError:
             raise
         except OffsetOutOfRangeError as error:
@@ -223,7 +232,7 @@ class BatchConsumer(driver.Consumer):
         return self._thread.stable_end(TP(self.transport.settings.input_topic, partition))
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Nothing: the stream's queue is bounded, so a full one makes the fetcher wait, but no longer."""
+        """Nothing: the partition's own bound does it, see Assignment.has_room."""
 
     async def perform_seek(self) -> None:
         """Nothing: positions come from the state, see read_from."""

@@ -73,8 +73,8 @@ class Engine:
             yield event.value
 
     async def take(self, batch: Batch) -> None:
-        """Run a batch through the fold of its partition; waits while that partition is behind."""
-        await self._assignment.take(batch)
+        """Queue a batch for the fold of its partition."""
+        self._assignment.take(batch)
 
     def pause(self, reason: str) -> None:
         """Commit what is done and take nothing more until the process restarts. A fold may call it."""

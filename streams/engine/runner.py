@@ -61,12 +61,12 @@ class PartitionRunner:
         self._committed_offset = next_offset
         self._committed_at = monotonic()
         self._lock = asyncio.Lock()
-        self._mailbox: asyncio.Queue[Batch] = asyncio.Queue(maxsize=2)
+        self._mailbox: asyncio.Queue[Batch] = asyncio.Queue()
         self._tasks = [fail_stop.task(self._take_batches()), fail_stop.task(self._commit_on_time())]
 
-    async def offer(self, batch: Batch) -> None:
-        """Queue a batch; waits while the partition is behind."""
-        await self._mailbox.put(batch)
+    def offer(self, batch: Batch) -> None:
+        """Queue a batch. What bounds the queue is the fetcher, which looks at next_offset."""
+        self._mailbox.put_nowait(batch)
 
     def resume(self, epoch: int) -> None:
         """Take batches of this assignment epoch from now on."""
@@ -83,8 +83,6 @@ class PartitionRunner:
     async def close(self) -> None:
         """End for good. What settle() did not commit is left to the next owner."""
         self._epoch = None
-        while not self._mailbox.empty():  # an agent that waits for room must not wait for ever
-            await asyncio.sleep(0.001)
         async with self._lock:
             for task in self._tasks:
                 task.cancel()

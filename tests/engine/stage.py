@@ -116,18 +116,14 @@ class Stage:
 
     def compact_soon(self, topic: str) -> None:
         """Let the broker's cleaner take a topic up at once instead of within hours."""
-        resource = ConfigResource(
-            ResourceType.TOPIC,
-            topic,
-            incremental_configs=[
-                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-                for name, value in (
-                    ("segment.ms", "100"),
-                    ("min.cleanable.dirty.ratio", "0.01"),
-                    ("max.compaction.lag.ms", "100"),
-                )
-            ],
-        )
+        self._alter(ResourceType.TOPIC, topic, "segment.ms", "100")
+        self._alter(ResourceType.TOPIC, topic, "min.cleanable.dirty.ratio", "0.01")
+        for broker_id in self.admin.list_topics(timeout=10).brokers:
+            self._alter(ResourceType.BROKER, str(broker_id), "log.cleaner.backoff.ms", "100")
+
+    def _alter(self, kind: ResourceType, name: str, setting: str, value: str) -> None:
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(kind, name, incremental_configs=[entry])
         self.admin.incremental_alter_configs([resource])[resource].result()
 
     def topic_id(self, topic: str) -> str:
