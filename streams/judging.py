@@ -48,6 +48,11 @@ def require_amount(purchase: Purchase, transaction: Transaction, catalogue: Cata
     return purchase.pairs != before
 
 
+def waits(purchase: Purchase) -> bool:
+    """Whether any pair waits for the amount to change."""
+    return not AMOUNT_REASONS.isdisjoint([pair.reason for pair in purchase.pairs])
+
+
 def judge_again(purchase: Purchase, catalogue: Catalogue, clock: Micros) -> bool:
     """Judges the waiting pairs again by a changed gross or net; whether any of them changed.
 

@@ -128,7 +128,7 @@ class MemberLog:
         opened_now = not purchase.merchant_id
         if opened_now:
             self._open(who, purchase, transaction)
-        before = _standing(purchase)
+        before = _standing(purchase) if judging.waits(purchase) else None
         record_fact(purchase, transaction.kind, transaction.amount_minor or 0, transaction.occurred_at)
         is_judged_now = (
             not purchase.purchased_at and dedup.opens(transaction) and transaction.amount_minor is not None
@@ -137,7 +137,8 @@ class MemberLog:
         if is_judged_now:
             news = judging.judge(purchase, transaction, self.catalogue)
         elif purchase.purchased_at:
-            news = before != _standing(purchase) and judging.judge_again(purchase, self.catalogue, self.clock)
+            changed = before is not None and before != _standing(purchase)
+            news = changed and judging.judge_again(purchase, self.catalogue, self.clock)
         else:
             news = dedup.opens(transaction) and judging.require_amount(purchase, transaction, self.catalogue)
         if refunds.count_over_refund(purchase):

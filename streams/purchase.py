@@ -71,7 +71,7 @@ class Pair(msgspec.Struct, array_like=True, gc=False):
     @property
     def cleared_sum(self) -> int:
         """What cleared so far."""
-        return sum(cleared.amount for cleared in self.cleared)
+        return sum([cleared.amount for cleared in self.cleared]) if self.cleared else 0
 
 
 class Parked(msgspec.Struct, array_like=True, gc=False):

@@ -59,6 +59,8 @@ def revise_cases(pair: Pair, reward: int, kind: str, at: Micros) -> list[Cleared
     What is too much is looked for in the latest cashback first. Only a refund, void or decline opens a case;
     a later capture may make one good again.
     """
+    if not pair.cleared:
+        return []
     excess = max(0, pair.cleared_sum - reward)
     revised = []
     for cleared in reversed(pair.cleared):
