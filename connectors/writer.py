@@ -1,4 +1,4 @@
-"""The one writer of `inputs`: idempotent, at least once, never transactional.
+"""How payments and programs are written to `inputs`: idempotent, at least once, never transactional.
 
 A transaction that hangs on `inputs` would hold back every read_committed reader of it, so there is none: a
 writer that is restarted writes again, and dedup absorbs the repeats.

@@ -37,6 +37,7 @@ COMMANDS = {
 
 # Errors that say in plain words what is wrong and what to do; by name, so that none is imported for it.
 EXPECTED = {
+    "connectors.files.FileRefused",
     "connectors.writer.InputsUnavailable",
     "ops.bench.measure.BenchFailed",
     "ops.demo.run.PartFailed",

@@ -4,7 +4,6 @@ from prometheus_client import Counter, Gauge, Histogram
 
 INPUT_OUTCOMES = (
     "judged", "applied", "duplicate", "conflict", "parked", "rejected", "program", "program_repeated", "tick",
-    "parked_too_long", "parked_conflict",
 )  # fmt: skip
 
 inputs_total = Counter(
@@ -13,6 +12,11 @@ inputs_total = Counter(
 for _outcome in INPUT_OUTCOMES:
     inputs_total.labels(_outcome)
 
+parked_ends_total = Counter(
+    "cashback_parked_ends_total", "Parked inputs that were given up, by why", ["outcome"]
+)
+for _outcome in ("too_long", "conflict"):
+    parked_ends_total.labels(_outcome)
 over_refunded_total = Counter("cashback_over_refunded_total", "Purchases refunded above what was bought")
 parked = Gauge(
     "cashback_parked_purchases", "Unknown purchases for which refunds or voids wait", ["partition"]
@@ -27,7 +31,7 @@ commit_seconds = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
 batch_records = Histogram(
-    "cashback_batch_records", "Records a transaction", buckets=(1, 10, 100, 1_000, 5_000, 20_000)
+    "cashback_batch_records", "Records a batch fetched", buckets=(1, 10, 100, 1_000, 5_000, 20_000)
 )
 lag_records = Gauge("cashback_lag_records", "Records of the input log not yet decided", ["partition"])
 restored_rows = Gauge(

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         1_000,
         ge=0,
         le=1_000_000,
-        description="So many bad inputs in a row, of two partners, pause the worker; 0: never",
+        description="So many bad inputs in a row, of two partners, pause the worker for good; 0: never",
     )
 
     refund_horizon_days: int = Field(

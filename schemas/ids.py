@@ -39,4 +39,4 @@ def _mode(livemode: bool) -> str:
 
 
 def _digits(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:24]
+    return sha256(text.encode()).digest()[:12].hex()

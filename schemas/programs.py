@@ -3,11 +3,9 @@
 Everything that is wrong is found here, when a program is loaded; the stages trust what passed.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import date
-from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -270,10 +268,6 @@ class ProgramSpec(_Form):
     def to_json(self) -> dict[str, Any]:
         """The file form; fields at their default are left out."""
         return self.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True) | {"type": self.type}
-
-    def content_hash(self) -> bytes:
-        """16 bytes that tell two contents apart."""
-        return sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()[:16]
 
 
 def parse_program(form: object) -> ProgramSpec:

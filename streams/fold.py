@@ -84,6 +84,7 @@ class CashbackFold:
         settings: Settings,
         *,
         input_topic: str,
+        bad_run: quarantine.BadRun,
         report: Callable[["CashbackFold"], None],
         pause: Callable[[str], None],
     ) -> None:
@@ -100,7 +101,7 @@ class CashbackFold:
         self._oldest = settings.max_age_days * DAY
         self._newest = settings.max_skew_minutes * MINUTE
         self._due_slice = settings.due_slice
-        self._bad_run = quarantine.BadRun(settings.bad_input_limit)
+        self._bad_run = bad_run
         self._report = report
         self._pause = pause
         self._kept_clock: Micros = 0

@@ -88,13 +88,6 @@ class Catalogue:
         self._compiled: dict[tuple[str, int], Program] = {}
         self._naming: dict[tuple[str, str], list[list[Program]]] = {}
 
-    def __len__(self) -> int:
-        return len(self._specs)
-
-    def spec(self, program_id: str, version: int) -> forms.ProgramSpec | None:
-        """The version as it was published, if known."""
-        return self._specs.get((program_id, version))
-
     def specs_of(self, program_id: str) -> list[forms.ProgramSpec]:
         """All versions of a program as published."""
         return [spec for (name, _), spec in self._specs.items() if name == program_id]

@@ -27,7 +27,8 @@ def headers(
 class BadRun:
     """Counts inputs that were bad one after another.
 
-    When the last `limit` of at least two partners were all bad, the fault is more likely ours than theirs.
+    When the last `limit` inputs of a worker, of at least two partners, were all bad, the fault is more likely
+    ours than theirs. 0: never.
     """
 
     def __init__(self, limit: int) -> None:

@@ -6,6 +6,7 @@ from ops import metrics
 from streams.engine import ExitCode
 from streams.fold import CashbackFold
 
+_PARKED_ENDS = {"parked_too_long": "too_long", "parked_conflict": "conflict"}
 _TRANSITIONS = {"CashbackCreated": "created", "CashbackCleared": "cleared", "CashbackReverted": "reverted"}
 
 
@@ -30,6 +31,8 @@ class WorkerTelemetry:
                 metrics.events_total.labels(_TRANSITIONS[name]).inc(grown)
             elif name == "over_refunded":
                 metrics.over_refunded_total.inc(grown)
+            elif name in _PARKED_ENDS:
+                metrics.parked_ends_total.labels(_PARKED_ENDS[name]).inc(grown)
             else:
                 metrics.inputs_total.labels(name).inc(grown)
         self._reported[fold.partition] = (fold, fold.counts.copy())

@@ -16,6 +16,7 @@ from schemas.topics import INPUTS, STATE, WORKER_GROUP
 from streams import dedup, matching, pending, refunds, reward
 from streams.engine import Engine, EngineSettings
 from streams.fold import CashbackFold
+from streams.quarantine import BadRun
 from streams.telemetry import WorkerTelemetry
 
 APP = WORKER_GROUP
@@ -34,10 +35,18 @@ def build(settings: Settings) -> Engine:
     """The worker's engine with its one agent. Raises `UnknownVersion` on a Faust it was not tested with."""
     input_topic = INPUTS.full_name(settings.topic_prefix)
     telemetry = WorkerTelemetry()
+    bad_run = BadRun(settings.bad_input_limit)
 
     def fold(partition: int, store: Any, send: Any) -> CashbackFold:
         return CashbackFold(
-            partition, store, send, settings, input_topic=input_topic, report=telemetry.report, pause=pause
+            partition,
+            store,
+            send,
+            settings,
+            input_topic=input_topic,
+            bad_run=bad_run,
+            report=telemetry.report,
+            pause=pause,
         )
 
     def pause(reason: str) -> None:

@@ -2,19 +2,28 @@
 
 from typing import NoReturn
 
+from confluent_kafka import KafkaException
+
 from ops.health import HealthServer, NotReady, Ready
 from ops.process import begin
-from ops.topics import check
+from ops.topics import TopicsDiffer, check
+from streams.engine import ExitCode, NoObserver
+from streams.engine.exits import FailStop
 from streams.topology import build
 
 
 def main() -> NoReturn:
     """Runs until SIGTERM; any other end is an exit code of `streams.engine.exits`.
 
-    Raises `TopicsDiffer` when the topics are not as the registry says.
+    Raises as `begin` does when settings or schemas are wrong.
     """
     settings = begin("worker")
-    check(settings)
+    try:
+        check(settings)
+    except TopicsDiffer as error:
+        FailStop(NoObserver()).end(ExitCode.TOPICS_UNFIT, str(error))
+    except KafkaException as error:
+        FailStop(NoObserver()).end(ExitCode.BROKERS_AWAY, str(error))
     engine = build(settings)
 
     def readiness() -> Ready | NotReady:

@@ -78,7 +78,13 @@ def _told(bad: Bad, paths: dict[str, Path | None], lines: list[int]) -> str:
 def _json_lines(path: Path | None) -> list[dict[str, Any]]:
     if path is None:
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            lines.append(json.loads(line or "null"))
+        except ValueError as error:
+            raise Rejected(f"{path}:{number}", f"not JSON: {error}", "write one JSON object a line") from None
+    return lines
 
 
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:

@@ -160,7 +160,9 @@ class Probe:
         for transition in ("created", "cleared", "reverted"):
             setattr(figures, transition, total("cashback_events_total", transition))
         figures.duplicates = total("cashback_inputs_total", "duplicate")
-        figures.quarantined = total("cashback_inputs_total", "conflict", "rejected", "parked_too_long")
+        figures.quarantined = total("cashback_inputs_total", "conflict", "rejected") + total(
+            "cashback_parked_ends_total", "too_long", "conflict"
+        )
         figures.posted = total("cashback_ledger_entries_total")
         figures.decided = self.committed() - self._decided_before
         received = self.received()

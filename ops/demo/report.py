@@ -98,7 +98,7 @@ def _reconciliation(lines: list[Line]) -> Table:
     table.add_column("proof", justify="right")
     by_asset: defaultdict[str, defaultdict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
-        by_asset[line.asset][f"{line.day:%Y-%m}"].append(line)
+        by_asset[line.asset][_month(line)].append(line)
     for asset, months in sorted(by_asset.items()):
         table.add_row(Text("  points" if asset == POINTS else f"  {asset}", "bold"))
         for month, days in sorted(months.items()):
@@ -106,6 +106,11 @@ def _reconciliation(lines: list[Line]) -> Table:
         everything = [line for line in lines if line.asset == asset]
         table.add_row(*_row("all", asset, everything), style="bold", end_section=True)
     return table
+
+
+def _month(line: Line) -> str:
+    """The month of a line; one whose day is unknown has lost its entries, and its proof shows it."""
+    return "lost" if line.day is None else f"{line.day:%Y-%m}"
 
 
 def _row(name: str, asset: str, days: list[Line]) -> list[str | Text]:

@@ -36,7 +36,7 @@ DEMO_SETTINGS = {
     # With --keep the same year may come again: none of it may be forgotten by then.
     "refund_horizon_days": 730,
 }
-SAMPLE_EVERY_S = 0.5
+SAMPLE_EVERY_S = 0.75
 STUCK_AFTER_S = 60.0
 COMPARISON_MAX_S = 600.0
 RESTARTS_MAX = 3

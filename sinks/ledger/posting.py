@@ -1,7 +1,6 @@
 """One batch of records becomes one PostgreSQL transaction: all of it or nothing."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -193,8 +192,3 @@ def _offset(message: Message) -> int:
     offset = message.offset()
     assert offset is not None
     return offset
-
-
-def unread(batches: Sequence[Batch]) -> int:
-    """Records held in memory."""
-    return sum(map(len, batches))

@@ -1,6 +1,6 @@
 """Faust, made exact and fast: what a topology file uses.
 
-engine = Engine(EngineSettings(...), fold=CashbackFold)
+engine = Engine(EngineSettings(...), fold=make_fold)
 app = engine.app
 
 @app.agent(engine.input)

@@ -48,11 +48,6 @@ class ExitCode(IntEnum):
     APP_CRASHED = 92
     """Faust itself, or an agent outside the engine, failed."""
 
-    @property
-    def restart_helps(self) -> bool:
-        """False: a supervisor should page instead of restarting."""
-        return self not in (ExitCode.POSITION_OUTSIDE_LOG, ExitCode.TOPICS_UNFIT)
-
 
 class FailStop:
     """The one way out of a worker that failed."""

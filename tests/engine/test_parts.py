@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.engine import EngineSettings, ExitCode, MemoryStore, Readiness, State, UnknownVersion
+from streams.engine import EngineSettings, MemoryStore, Readiness, State, UnknownVersion
 from streams.engine.failpoints import Failpoint, Injected, Place
 from streams.engine.position import Position, UnreadablePosition
 from streams.engine.versions import require_known_versions
@@ -108,8 +108,3 @@ def test_a_pause_outlasts_everything_but_the_stop() -> None:
         (State.STOPPING, False),
     ]
     assert readiness.reason == "became stopping"
-
-
-def test_exits_that_a_restart_cannot_mend_are_told_apart() -> None:
-    hopeless = {code for code in ExitCode if not code.restart_helps}
-    assert hopeless == {ExitCode.POSITION_OUTSIDE_LOG, ExitCode.TOPICS_UNFIT}

@@ -19,6 +19,7 @@ from schemas.transactions import from_json
 from schemas.transactions import to_datum as transaction_datum
 from streams.engine.store import MemoryStore
 from streams.fold import CashbackFold
+from streams.quarantine import BadRun
 from tests.histories import History
 
 Datum = dict[str, Any]
@@ -116,6 +117,7 @@ class _Partition:
             self._send,
             self.settings,
             input_topic=INPUTS.name,
+            bad_run=BadRun(0),
             report=lambda _: None,
             pause=_never,
         )

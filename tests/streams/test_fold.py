@@ -15,6 +15,7 @@ from schemas.transactions import from_json
 from schemas.transactions import to_datum as transaction_datum
 from streams.engine.store import MemoryStore
 from streams.fold import CashbackFold
+from streams.quarantine import BadRun
 from tests.streams.told import Line, campaign, payment
 
 NOW = from_iso("2024-02-01T12:00:00Z", "now")
@@ -47,6 +48,7 @@ class Partition:
             lambda topic, key, value, headers=None: self.sent.append((topic, value, dict(headers or ()))),
             self.settings,
             input_topic="inputs",
+            bad_run=BadRun(self.settings.bad_input_limit),
             report=lambda fold: None,
             pause=self.pauses.append,
         )

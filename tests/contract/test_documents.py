@@ -1,0 +1,71 @@
+"""README and ARCHITECTURE say what the code does: topics, commands, settings, links, stages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ops.cli import COMMANDS
+from ops.settings import Settings
+from schemas.topics import TOPICS, Topic
+from streams import judging, member_log
+from streams.topology import STAGES
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "ARCHITECTURE.md")}
+each_document = pytest.mark.parametrize("name", DOCUMENTS)
+
+
+def row(topic: Topic) -> str:
+    """The line of the topic table in ARCHITECTURE.md."""
+    partitions = "`partitions`" if topic.partitions is None else str(topic.partitions)
+    days = topic.retention_ms // (24 * 60 * 60 * 1000)
+    kept = (
+        "compacted"
+        if topic.cleanup == "compact"
+        else "for ever"
+        if topic.retention_ms < 0
+        else f"{days} days"
+    )
+    key = f"`{topic.key}`" if topic.key.startswith("{") else topic.key
+    return f"| {topic.name} | {key} | {', '.join(topic.records)} | {partitions} | {kept} | {topic.owner} |"
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_the_topic_table_is_the_registry(topic: Topic) -> None:
+    assert row(topic).replace("|  |", "| |") in DOCUMENTS["ARCHITECTURE.md"]
+
+
+@each_document
+def test_every_command_that_is_named_exists(name: str) -> None:
+    text = DOCUMENTS[name]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(makefile.partition(".PHONY:")[2].partition("\n")[0].split())
+    named = set(re.findall(r"(?:`|bin/)cashback ([a-z]+)", text))
+    assert named <= set(COMMANDS)
+    assert set(re.findall(r"(?:`|^    )make ([a-z]+)", text, re.M)) <= targets
+
+
+@each_document
+def test_every_setting_that_is_named_exists(name: str) -> None:
+    named = set(re.findall(r"CASHBACK_([A-Z_]+[A-Z])", DOCUMENTS[name]))
+    assert {each.lower() for each in named} <= set(Settings.model_fields)
+
+
+@each_document
+def test_every_link_leads_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", DOCUMENTS[name])
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_stages_of_the_topology_are_the_ones_that_run() -> None:
+    run = {
+        module.__name__
+        for owner in (member_log, judging)
+        for module in vars(owner).values()
+        if module in STAGES
+    }
+    assert run | {"streams.reward"} == {stage.__name__ for stage in STAGES}
+    order = [stage.__name__.removeprefix("streams.") for stage in STAGES]
+    assert "Dedup, matching, reward, pending and refunds" in DOCUMENTS["ARCHITECTURE.md"]
+    assert order == ["dedup", "matching", "reward", "pending", "refunds"]
