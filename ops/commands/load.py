@@ -44,7 +44,7 @@ def load(
             exists=True,
             dir_okay=False,
             readable=True,
-            metavar="FILE…",
+            metavar="FILE",
             help="JSON Lines (also gzipped) or Parquet, in this order",
         ),
     ],
@@ -60,8 +60,10 @@ def load(
 ) -> None:
     """Load files of transactions into the input log.
 
-    Bad lines are reported with file, number and reason, the rest is loaded, and the exit code is 3. To load a
-    file twice does no harm: what is known is recognised.
+    Bad lines are reported with file, number and reason; the rest is loaded;
+    the exit code is 3.
+
+    To load a file twice does no harm: what is known is recognised.
     """
     settings = settings_here(brokers=brokers)
     end = _end(until, settings)
