@@ -11,6 +11,7 @@ from time import monotonic
 from connectors.writer import InputsWriter
 from ops.health import Ready, ask_readiness
 from schemas.programs import parse_program
+from schemas.times import Micros
 from schemas.transactions import from_json
 from tests.e2e.pipeline import GUEST, WORKERS, Pipeline
 from tests.e2e.watch import INPUT, LEDGER, WEBHOOKS, Stages, Watch
@@ -59,7 +60,10 @@ class Fault:
 
 
 def worker_steps(rng: Random) -> list[Step]:
-    """For the first half two workers: kills, a sleep past the session, a storm; then kills of the one."""
+    """For the first half two workers: kills, a sleep past the session, a storm; then kills of the one.
+
+    The last one strikes when all that is held falls due at once.
+    """
     blocks: list[list[tuple[Blow, str]]] = [[(Blow.KILL, rng.choice(WORKERS))] for _ in range(KILLS // 2)]
     sleeper = rng.choice(WORKERS)
     blocks.append([(Blow.SUSPEND, sleeper), (Blow.WAKE, sleeper)])
@@ -68,12 +72,13 @@ def worker_steps(rng: Random) -> list[Step]:
     rng.shuffle(blocks)
     first = [blow for block in blocks for blow in block]
     second = [(Blow.LEAVE, WORKERS[1])] + [(Blow.KILL, WORKERS[0])] * (KILLS - KILLS // 2)
-    return [*_spread(rng, first, 0.01, 0.49), *_spread(rng, second, 0.5, 0.98)]
+    last = Step(1.0, Blow.KILL, WORKERS[0])
+    return [*_spread(rng, first, 0.01, 0.49), *_spread(rng, second, 0.5, 0.98), last]
 
 
 def sink_steps(rng: Random, sink: str) -> list[Step]:
-    """Kills over the whole run."""
-    return _spread(rng, [(Blow.KILL, sink)] * KILLS, 0.01, 0.98)
+    """Kills over the whole run, and one when all that is held falls due."""
+    return [*_spread(rng, [(Blow.KILL, sink)] * KILLS, 0.01, 0.98), Step(1.0, Blow.KILL, sink)]
 
 
 def _spread(rng: Random, blows: Sequence[tuple[Blow, str]], start: float, end: float) -> list[Step]:
@@ -89,6 +94,8 @@ class Storm:
     watch: Watch
     programs: Sequence[Line]
     inputs: Sequence[Line]
+    until: Micros
+    """To what the clock moves after the last input."""
     lanes: dict[str, list[Step]]
     """The steps of each stage, one after the other; stages are struck independently of each other."""
     faults: list[Fault] = field(default_factory=list)
@@ -121,13 +128,20 @@ class Storm:
             for start in range(0, len(self.inputs), CHUNK):
                 for line in self.inputs[start : start + CHUNK]:
                     writer.write(from_json(line))
+                self._tell_written(min(start + CHUNK, len(self.inputs)) / (len(self.inputs) + 1))
                 with self._changed:
-                    self._written = (start + CHUNK) / len(self.inputs)
-                    self._changed.notify_all()
                     self._changed.wait_for(lambda: self._over, CHUNK / INPUTS_PER_S)
                     self._changed.wait_for(self._may_go_on)
-                    if self._over:
-                        return
+                if self._over:
+                    return
+            writer.tick(self.until)
+            writer.flush()
+            self._tell_written(1.0)
+
+    def _tell_written(self, share: float) -> None:
+        with self._changed:
+            self._written = share
+            self._changed.notify_all()
 
     def _may_go_on(self) -> bool:
         return self._over or self._written < min(self._ahead.values()) + LEAD
@@ -139,7 +153,6 @@ class Storm:
                 return
             pause_s = self._strike(step, stage)
             self.faults.append(Fault(step, stage, pause_s))
-        self._wait_for(1.0, stage)
 
     def _wait_for(self, share: float, stage: str) -> None:
         with self._changed:

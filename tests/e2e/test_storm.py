@@ -7,7 +7,6 @@ from time import monotonic
 
 import pytest
 
-from connectors.writer import InputsWriter
 from ops.oracle import Recomputation, recompute
 from ops.settings import Settings
 from schemas.times import from_iso
@@ -39,15 +38,14 @@ def test_fifty_thousand_inputs_through_a_storm_are_neither_lost_nor_doubled(
     programs = [{**program, "min_spend_minor": MIN_SPEND} for program in mixed_programs()]
     inputs = list(mixed_inputs(INPUTS, seed, members=2_000, partners=PARTNERS))
     began_s, machine = monotonic(), Machine()
-    with Pipeline(settings(clock="event", webhook_retry_delays_s=(0.5,) * 20), tmp_path) as pipeline:
+    chosen = settings(clock="event", due_slice=50, webhook_retry_delays_s=(0.5,) * 20)
+    with Pipeline(chosen, tmp_path) as pipeline:
         pipeline.start(RECEIVER)
         pipeline.register(*PARTNERS)
         pipeline.start(*WORKERS, "ledger", "webhooks")
         with Watch(pipeline) as watch:
-            storm = Storm(pipeline, watch, programs, inputs, lanes(seed))
+            storm = Storm(pipeline, watch, programs, inputs, from_iso(UNTIL, "until"), lanes(seed))
             storm.run()
-            with InputsWriter(pipeline.settings) as writer:
-                writer.tick(from_iso(UNTIL, "until"))
             expected = recompute(programs, inputs, until=UNTIL)
             eventually(watch.is_done, timeout_s=DRAIN_S)
             findings = judge(pipeline, expected)
