@@ -142,10 +142,16 @@ def _local_date(value: object) -> object:
     return value
 
 
+_ZONES_OF_THE_HOST = frozenset({"localtime", "posixrules", "Factory"})
+"""Names that mean something else on every machine: a rebuild elsewhere would judge otherwise."""
+
+
 def _zone(value: object) -> object:
     if isinstance(value, str):
         try:
             ZoneInfo(value)
+            if value in _ZONES_OF_THE_HOST or value.startswith(("right/", "posix/")):
+                raise ValueError(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{value!r} is not a time zone; use an IANA name such as Europe/Paris") from None
     return value

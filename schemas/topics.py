@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 FOREVER = -1
 DAY_MS = 24 * 60 * 60 * 1000
+LARGE_RECORD_BYTES = str(4 * 1024 * 1024)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ QUARANTINE = Topic(
     owner="streams",
     purpose="Records that could not be accepted: original bytes, reason and origin in headers",
     # The largest record any other topic takes, and the headers that tell why it is here.
-    config={"max.message.bytes": str(2 * 1024 * 1024)},
+    config={"max.message.bytes": str(5 * 1024 * 1024)},
 )
 STATE = Topic(
     name="cashback-state",
@@ -91,7 +92,11 @@ STATE = Topic(
     owner="streams",
     purpose="Changelog of the worker's state, with the position in inputs it belongs to",
     cleanup="compact",
-    config={"min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(64 * 1024 * 1024)},
+    config={
+        "min.cleanable.dirty.ratio": "0.3",
+        "segment.bytes": str(64 * 1024 * 1024),
+        "max.message.bytes": LARGE_RECORD_BYTES,
+    },
 )
 
 WORKER_GROUP = "cashback"

@@ -3,7 +3,6 @@
 Decodes, checks, keeps the clock and the quarantine; what is decided is decided in `member_log`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ from ops.settings import Settings
 from schemas import codec
 from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
-from schemas.programs import ProgramsRefused, from_datum, parse_program
+from schemas.programs import ProgramsRefused, from_datum, to_datum
 from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, checked
@@ -70,7 +69,12 @@ class TopicOutcomes:
             message=str(error),
             error=type(error).__name__,
         )
-        self._send(self._quarantine, record.key or b"", record.value or b"", [*record.headers, *headers])
+        key, value, kept = quarantine.bounded(record.key or b"", record.value or b"", record.headers)
+        self._send(self._quarantine, key, value, [*kept, *headers])
+
+
+class Untimely(Rejected):
+    """An event from too long ago or from the future."""
 
 
 class CashbackFold:
@@ -116,7 +120,7 @@ class CashbackFold:
             if key == _CLOCK_KEY:
                 self.log.clock = self._kept_clock = int.from_bytes(row, "big")
             elif key.startswith(_PROGRAM_PREFIX):
-                self.log.catalogue.add(parse_program(json.loads(row)))
+                self.log.catalogue.add(from_datum(codec.decode(row)[1]))
             else:
                 self.log.restore(key, row)
 
@@ -127,7 +131,8 @@ class CashbackFold:
         try:
             name, datum = codec.decode(record.value)
             if name == "Transaction":
-                self.log.transact(self._checked(record, datum), record.value or b"", record.offset)
+                transaction = self._checked(record, datum)
+                self.log.transact(transaction, record.value or b"", record.offset, self._check_age)
                 self._bad_run.good()
             elif name == "Tick":
                 self.counts["tick"] += 1
@@ -159,17 +164,19 @@ class CashbackFold:
             raise Rejected(
                 "key", f"{record.key!r} is not partner_id:member_id", "key the message by its member"
             )
-        if self._by_broker_clock:
-            self._check_age(transaction.occurred_at)
         return transaction
 
-    def _check_age(self, occurred_at: Micros) -> None:
+    def _check_age(self, transaction: Transaction) -> None:
+        """Nobody back-dates past a hold. A repetition may come at any time: it changes nothing."""
+        if not self._by_broker_clock:
+            return
+        occurred_at = transaction.occurred_at
         if occurred_at < self.log.clock - self._oldest:
             limit = to_iso(self.log.clock - self._oldest)
-            raise Rejected("occurred_at", f"{to_iso(occurred_at)} is before {limit}", "send payments sooner")
+            raise Untimely("occurred_at", f"{to_iso(occurred_at)} is before {limit}", "send payments sooner")
         if occurred_at > self.log.clock + self._newest:
             limit = to_iso(self.log.clock + self._newest)
-            raise Rejected(
+            raise Untimely(
                 "occurred_at", f"{to_iso(occurred_at)} is after {limit}", "set the sender's clock right"
             )
 
@@ -182,7 +189,7 @@ class CashbackFold:
             self.counts["program_repeated"] += 1
             return
         self.counts["program"] += 1
-        self.store.put(_PROGRAM_PREFIX + spec.key, json.dumps(spec.to_json()).encode())
+        self.store.put(_PROGRAM_PREFIX + spec.key, codec.encode("Program", to_datum(spec)))
 
     def _refuse(self, record: InputRecord, error: Rejected) -> None:
         if isinstance(error, Conflicting):
@@ -192,5 +199,6 @@ class CashbackFold:
         self.counts["conflict" if reason == "conflict" else "rejected"] += 1
         self._outcomes.refused(record, reason, error)
         partner = (record.key or b"").partition(b":")[0].decode("utf-8", "replace")
-        if self._bad_run.bad(partner):
+        # A contradiction or a date is the sender's fault whatever happens; only the unreadable may be ours.
+        if not isinstance(error, Conflicting | Untimely) and self._bad_run.bad(partner):
             self._pause(f"the last inputs of several partners were all refused, at last: {error}")

@@ -5,13 +5,15 @@ Pure: records and the clock go in, outcomes come out, rows are kept in the store
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from schemas.errors import Rejected
+from schemas.money import AMOUNT_MAX
 from schemas.program_files import contradictions
 from schemas.programs import ProgramSpec
 from schemas.times import DAY, Micros
-from schemas.transactions import Transaction
+from schemas.transactions import AUTHORIZED, DECLINED, SETTLED, VOIDED, Transaction
 from streams import announce, dedup, judging, pending, refunds
 from streams.due import DueIndex
 from streams.program import Catalogue
@@ -34,6 +36,10 @@ from streams.purchase import (
 Datum = dict[str, Any]
 EVENTS_MAX = 1_000
 """Accepted events a purchase: what comes after is rejected, so that one row stays small."""
+PARKED_MAX = 100
+"""Events that wait for one unknown purchase, each with its bytes."""
+LAST_WORDS_MAX = 10
+"""Voids and declines that are still taken beyond either bound."""
 
 
 class Rows(Protocol):
@@ -93,10 +99,16 @@ class MemberLog:
         self.catalogue.add(spec)
         return True
 
-    def transact(self, transaction: Transaction, value: bytes, offset: int) -> None:
+    def transact(
+        self,
+        transaction: Transaction,
+        value: bytes,
+        offset: int,
+        admit: Callable[[Transaction], None] = lambda _: None,
+    ) -> None:
         """Passes one valid transaction through the stages; `value` and `offset` say where it came from.
 
-        Raises `Rejected` (conflict, too many events) before anything is changed.
+        `admit` may reject an event that was never seen. Raises `Rejected` before anything is changed.
         """
         who = identity(transaction)
         key = row_key(who)
@@ -104,7 +116,8 @@ class MemberLog:
         purchase = Purchase() if row is None else unpack(row)
         match dedup.judge_identity(purchase, transaction):
             case dedup.Fresh(digest):
-                _check_room(purchase)
+                _check_room(purchase, transaction)
+                admit(transaction)
                 dedup.remember(purchase, transaction, digest)
             case dedup.Duplicate():
                 self.counts["duplicate"] += 1
@@ -233,10 +246,18 @@ class Conflicting(Rejected):
     """Another content under a known identity, or another merchant or currency than the purchase's."""
 
 
-def _check_room(purchase: Purchase) -> None:
-    if len(purchase.seen) >= EVENTS_MAX:
+def _check_room(purchase: Purchase, transaction: Transaction) -> None:
+    room = LAST_WORDS_MAX if transaction.kind in (VOIDED, DECLINED) else 0
+    if len(purchase.seen) >= EVENTS_MAX + room:
         problem = f"more than {EVENTS_MAX} events of one purchase"
         raise Rejected("external_id", problem, "use a new external_id")
+    if len(purchase.parked) >= PARKED_MAX + room and not dedup.opens(transaction):
+        problem = f"more than {PARKED_MAX} events wait for a purchase that never came"
+        raise Rejected("external_id", problem, "send the purchase first")
+    so_far = {AUTHORIZED: purchase.authorized, SETTLED: purchase.captured}.get(transaction.kind, 0)
+    if so_far + (transaction.amount_minor or 0) > AMOUNT_MAX:
+        problem = f"brings the purchase above {AMOUNT_MAX}"
+        raise Rejected("amount_minor", problem, "send minor units of one purchase")
 
 
 def _standing(purchase: Purchase) -> tuple[int, int, bool]:

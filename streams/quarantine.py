@@ -1,8 +1,13 @@
 """What is said of inputs that cannot be accepted: reason and origin, under Kafka Connect's header names."""
 
 from collections import deque
+from collections.abc import Sequence
 
 Headers = list[tuple[str, bytes]]
+
+KEY_BYTES_MAX = 64 * 1024
+VALUE_BYTES_MAX = 2 * 1024 * 1024
+HEADER_BYTES_MAX = 64 * 1024
 
 
 def headers(
@@ -22,6 +27,19 @@ def headers(
         ("cashback.reason", reason.encode()),
         ("cashback.first_seen", str(first_seen_ms).encode()),
     ]
+
+
+def bounded(key: bytes, value: bytes, given: Sequence[tuple[str, bytes]]) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers of a record as far as they are kept; what is cut stays in the input log.
+
+    A record may be larger than any topic takes: compressed, or with huge headers.
+    """
+    kept = [*given]
+    if sum(len(name) + len(content or b"") for name, content in kept) > HEADER_BYTES_MAX:
+        kept = [("cashback.headers_dropped", str(len(kept)).encode())]
+    if len(value) > VALUE_BYTES_MAX:
+        kept.append(("cashback.value_bytes", str(len(value)).encode()))
+    return key[:KEY_BYTES_MAX], value[:VALUE_BYTES_MAX], kept
 
 
 class BadRun:

@@ -22,6 +22,15 @@ SELECT coalesce(max(moved_at) < clock_timestamp() - %(stale_ms)s * interval '1 m
        (array_agg(instance ORDER BY moved_at DESC))[1]
 FROM sink_positions WHERE sink = %(sink)s
 """
+# A statement that runs is work, however long it takes; a stopped process sends none.
+_HOLDER_WORKS = f"""
+SELECT EXISTS (
+    SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pg_stat_activity.state = 'active'
+      AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (classid::bigint << 32) | objid::bigint = {_LOCK_KEY}
+)
+"""  # noqa: S608
 # Nothing but constants is put together here.
 _END_HOLDER = f"""
 SELECT pg_terminate_backend(pid) FROM pg_locks
@@ -67,7 +76,7 @@ class Positions:
         stale, holder = connection.execute(_STALE, names).fetchone() or (False, None)
         if self.next_offsets and not stale and holder != self._instance:
             raise Superseded(f"instance {holder} has taken over")
-        if stale or holder == self._instance:
+        if holder == self._instance or (stale and not _one(connection, _HOLDER_WORKS, names)):
             connection.execute(_END_HOLDER, names)
         return False
 

@@ -82,7 +82,7 @@ class Ledger:
         """
         try:
             return self._post_whole(batch)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
             self._accounts.forget()
             if len(batch) == 1:
                 batch.readings[0] = Refused("refused_by_database", str(error))

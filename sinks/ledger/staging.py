@@ -13,7 +13,7 @@ from schemas.times import EARLIEST, LATEST
 from schemas.webhooks import webhook_body
 
 ASSETS = CURRENCIES | {POINTS}
-TEXT_MAX = 1_000
+TEXT_BYTES_MAX = 512
 _PG_EPOCH_MICROS = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000-01-01
 
 Row: TypeAlias = tuple[Any, ...]
@@ -213,9 +213,9 @@ def _fault(event: dict[str, Any], extras: tuple[str, ...]) -> Refused | None:
     joined = "".join(texts)
     if "\0" in joined:
         return Refused("invalid", "a text holds U+0000, which the database cannot keep")
-    # Index rows have a size limit in PostgreSQL; ids are far shorter than this.
-    if len(joined) > TEXT_MAX and max(map(len, texts)) > TEXT_MAX:
-        return Refused("invalid", f"a text is longer than {TEXT_MAX} characters")
+    # Index rows have a size limit in PostgreSQL; ids have 128 characters of at most four bytes.
+    if len(joined) > TEXT_BYTES_MAX // 4 and max(len(text.encode()) for text in texts) > TEXT_BYTES_MAX:
+        return Refused("invalid", f"a text is longer than {TEXT_BYTES_MAX} bytes")
     return None
 
 

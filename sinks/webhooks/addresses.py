@@ -22,6 +22,8 @@ def is_deliverable(address: Address) -> bool:
     inner = _inside(address)
     if inner is not None:
         return is_deliverable(inner)
+    if isinstance(address, IPv6Address) and address.is_site_local:
+        return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
     )

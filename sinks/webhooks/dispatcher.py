@@ -19,7 +19,6 @@ from ops.health import NotReady, Readiness, Ready
 from ops.logs import get_logger
 from ops.settings import Settings
 from sinks.database import session_options
-from sinks.webhooks.endpoints import EndpointRefused
 from sinks.webhooks.lane import Lane
 from sinks.webhooks.outcomes import THROTTLING, Delivered, GiveUp, Gone, Retry, judge
 from sinks.webhooks.queue import Message, Queue, Settled, Stored
@@ -178,7 +177,7 @@ class _Round:
                 self._lanes[endpoint] = Lane(stored, window_max=self._settings.webhook_endpoint_requests)
             elif endpoint not in self._to_mark:
                 self._lanes[endpoint].refresh(stored)
-        except EndpointRefused as error:
+        except ValueError as error:  # EndpointRefused, or a URL that cannot be sent to
             self._to_disable[endpoint] = str(error)
 
     async def _settle(self) -> None:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import psycopg
+from yarl import URL
 
 from schemas.webhooks import EVENT_TYPES
 from sinks.webhooks.addresses import is_deliverable, is_loopback
@@ -94,6 +95,9 @@ def check_url(url: str, *, allow_loopback: bool) -> None:
     try:
         parts = urlsplit(url)
         port = parts.port
+        # Whoever sends must see the same host as whoever checks.
+        if "\\" in url or (URL(url, encoded=True).host or "") != (parts.hostname or ""):
+            raise ValueError("the host can be read in two ways")
     except ValueError as error:
         raise EndpointRefused(f"url: {error}; write https://host/path") from None
     host = parts.hostname or ""

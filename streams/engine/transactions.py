@@ -32,6 +32,10 @@ class QueueStuck(Exception):
     """Output waited longer than half the transaction timeout for room in the producer's queue."""
 
 
+RECORD_BYTES_MAX = 4 * 1024 * 1024
+"""Largest output or state row; the topics must allow as much."""
+
+
 class PartitionTransactions:
     """One transactional producer. A new one with the same id fences this one: its next call to Kafka fails.
 
@@ -55,7 +59,10 @@ class PartitionTransactions:
                 "transaction.timeout.ms": settings.transaction_timeout_ms,
                 # The default of 100 ms is slept once or twice in every small transaction: 95 ms instead of 5.
                 "retry.backoff.ms": 5,
-                "linger.ms": 5,
+                # A record we could not pass on would stop its partition for ever; the default is 1 MB.
+                "message.max.bytes": RECORD_BYTES_MAX,
+                # A commit flushes at once; until then larger batches cost a quarter of the CPU of small ones.
+                "linger.ms": 50,
                 "batch.size": 262_144,
                 "queue.buffering.max.messages": 1_000_000,
                 "queue.buffering.max.kbytes": settings.queue_kbytes_max,
