@@ -76,19 +76,21 @@ def checked(datum: Mapping[str, Any]) -> Transaction:
 def _is_plain(transaction: Transaction) -> bool:
     """Whether everything is right at a glance; what is not may still be right on a closer look."""
     t = transaction
-    optional = (t.part_id, t.store_id, t.mcc, t.employee_id, t.receipt_id, t.webhook_id)
-    ids = [
-        t.partner_id,
-        t.external_id,
-        t.member_id,
-        t.merchant_id,
-        *[one for one in optional if one is not None],
-    ]
-    lengths = [*map(len, ids)]
+    part, store, mcc = t.part_id, t.store_id, t.mcc
+    employee, receipt, webhook = t.employee_id, t.receipt_id, t.webhook_id
     return (
-        min(lengths) > 0
-        and max(lengths) <= LENGTH_MAX
-        and "".join(ids).isprintable()
+        0 < len(t.partner_id) <= LENGTH_MAX
+        and 0 < len(t.external_id) <= LENGTH_MAX
+        and 0 < len(t.member_id) <= LENGTH_MAX
+        and 0 < len(t.merchant_id) <= LENGTH_MAX
+        and (part is None or 0 < len(part) <= LENGTH_MAX)
+        and (store is None or 0 < len(store) <= LENGTH_MAX)
+        and (mcc is None or 0 < len(mcc) <= LENGTH_MAX)
+        and (employee is None or 0 < len(employee) <= LENGTH_MAX)
+        and (receipt is None or 0 < len(receipt) <= LENGTH_MAX)
+        and (webhook is None or 0 < len(webhook) <= LENGTH_MAX)
+        and f"{t.partner_id}{t.external_id}{t.member_id}{t.merchant_id}"
+        f"{part}{store}{mcc}{employee}{receipt}{webhook}".isprintable()
         and ":" not in t.partner_id
         and (t.kind in _AMOUNT_OPTIONAL if t.amount_minor is None else 0 <= t.amount_minor <= AMOUNT_MAX)
         and t.currency in ISO_4217

@@ -19,11 +19,6 @@ def cashback_id(who: PurchaseId, program_id: str, sequence: int) -> str:
     return ids.cashback_id(who.livemode, who.partner_id, who.member_id, who.external_id, program_id, sequence)
 
 
-def transaction_id(who: PurchaseId) -> str:
-    """Id of a purchase."""
-    return ids.transaction_id(who.livemode, who.partner_id, who.member_id, who.external_id)
-
-
 def transition(
     who: PurchaseId,
     purchase: Purchase,
@@ -71,7 +66,7 @@ def _about(who: PurchaseId, purchase: Purchase, pair: Pair, change: Transition, 
         "event_id": ids.event_id(cashback, name),
         "timestamp": change.at,
         "cashback_transaction_id": cashback,
-        "transaction_id": transaction_id(who),
+        "transaction_id": who.transaction_id,
         "transaction_ref": who.external_id,
         "partner_id": who.partner_id,
         "member_id": who.member_id,
@@ -90,7 +85,7 @@ def decision(who: PurchaseId, purchase: Purchase, at: Micros) -> Datum:
         "partner_id": who.partner_id,
         "member_id": who.member_id,
         "merchant_id": purchase.merchant_id,
-        "transaction_id": transaction_id(who),
+        "transaction_id": who.transaction_id,
         "transaction_ref": who.external_id,
         "decisions": [_word(pair) for pair in purchase.pairs] or [{"decision": "NO_PROGRAM"}],
         "livemode": who.livemode,
@@ -118,7 +113,7 @@ def reversal_case(
         "opened_at": cleared.opened_at,
         "updated_at": cause.occurred_at,
         "cashback_transaction_id": cashback,
-        "transaction_id": transaction_id(who),
+        "transaction_id": who.transaction_id,
         "transaction_ref": who.external_id,
         "partner_id": who.partner_id,
         "member_id": who.member_id,

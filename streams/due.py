@@ -4,6 +4,8 @@ from heapq import heappop, heappush
 
 from schemas.times import Micros
 
+NEVER: Micros = 2**63
+
 
 class DueIndex:
     """Keys by due time. An entry whose row moved on is stale; whoever pops it compares it with the row."""
@@ -18,7 +20,11 @@ class DueIndex:
         """Notes that `key` is due at `due_at`."""
         heappush(self._heap, (due_at, key))
 
-    def pop_due(self, now: Micros) -> tuple[Micros, bytes] | None:
-        """The first entry due at or before `now`, removed; None when nothing is due."""
-        heap = self._heap
-        return heappop(heap) if heap and heap[0][0] <= now else None
+    @property
+    def next_at(self) -> Micros:
+        """When the first entry is due; `NEVER` when there is none."""
+        return self._heap[0][0] if self._heap else NEVER
+
+    def pop(self) -> tuple[Micros, bytes]:
+        """The first entry, removed."""
+        return heappop(self._heap)

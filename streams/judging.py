@@ -82,7 +82,8 @@ def judge_again(purchase: Purchase, catalogue: Catalogue, clock: Micros) -> bool
 
 def _choose(purchase: Purchase, eligible: list[tuple[Pair, Program]]) -> None:
     rivals = [program for _, program in eligible if not program.stackable]
-    best = matching.winner(rivals, purchase.gross) if rivals else None
+    # Most purchases have one: it need not be ranked.
+    best = matching.winner(rivals, purchase.gross) if len(rivals) > 1 else rivals[0] if rivals else None
     for pair, program in eligible:
         if program.stackable or program is best:
             _reward(purchase, pair, program)

@@ -81,13 +81,11 @@ class MemberLog:
 
     def advance(self, to: Micros, budget: int) -> bool:
         """Moves the clock and fires what is due, at most `budget` rows; True when more is due."""
-        self.clock = max(self.clock, to)
-        while budget:
-            entry = self.due.pop_due(self.clock)
-            if entry is None:
-                return False
-            budget -= self._fire(*entry)
-        return True
+        if to > self.clock:
+            self.clock = to
+        while budget and self.due.next_at <= self.clock:
+            budget -= self._fire(*self.due.pop())
+        return not budget
 
     def publish(self, spec: ProgramSpec) -> bool:
         """Adds a program version; False when it is known. Raises `Rejected` when it contradicts others."""
@@ -184,6 +182,8 @@ class MemberLog:
             for change in pending.adjust(pair, max(0, reward - pair.cleared_sum), transaction.kind, at):
                 record, datum = announce.transition(who, purchase, pair, program, change, transaction)
                 self._emit(who, record, datum)
+            if not pair.cleared:
+                continue
             for cleared in refunds.revise_cases(pair, reward, transaction.kind, at):
                 self._outcomes.case(
                     who, announce.reversal_case(who, purchase, pair, program, cleared, transaction)

@@ -9,6 +9,7 @@ from enum import IntEnum
 
 import msgspec
 
+from schemas import ids
 from schemas.times import Micros
 from schemas.transactions import AUTHORIZED, KINDS, REFUNDED, SETTLED, Transaction
 
@@ -112,7 +113,10 @@ class Purchase(msgspec.Struct, array_like=True, gc=False):
     @property
     def net(self) -> int:
         """What remains of gross after refunds; 0 for good once void."""
-        return 0 if self.void else max(0, self.gross - self.refunded)
+        if self.void:
+            return 0
+        left = (self.captured if self.settled_at else self.authorized) - self.refunded
+        return left if left > 0 else 0
 
     @property
     def anything_cleared(self) -> bool:
@@ -127,11 +131,10 @@ class PurchaseId(msgspec.Struct, frozen=True, gc=False):
     member_id: str
     external_id: str
     livemode: bool
-
-    @property
-    def member_key(self) -> bytes:
-        """Key of everything said about the member."""
-        return f"{self.partner_id}:{self.member_id}".encode()
+    member_key: bytes
+    """Key of everything said about the member."""
+    transaction_id: str
+    """Its deterministic id."""
 
 
 def record_fact(purchase: Purchase, kind: str, amount: int, occurred_at: Micros) -> None:
@@ -158,9 +161,16 @@ _decode = msgspec.msgpack.Decoder(Purchase).decode
 
 def identity(transaction: Transaction) -> PurchaseId:
     """The purchase a transaction belongs to."""
-    return PurchaseId(
+    return _purchase_id(
         transaction.partner_id, transaction.member_id, transaction.external_id, transaction.livemode
     )
+
+
+def _purchase_id(partner_id: str, member_id: str, external_id: str, livemode: bool) -> PurchaseId:
+    # What every outcome of a record repeats is made once.
+    key = f"{partner_id}:{member_id}".encode()
+    transaction_id = ids.transaction_id(livemode, partner_id, member_id, external_id)
+    return PurchaseId(partner_id, member_id, external_id, livemode, key, transaction_id)
 
 
 def row_key(purchase: PurchaseId) -> bytes:
@@ -177,7 +187,7 @@ def is_purchase(key: bytes) -> bool:
 def from_row_key(key: bytes) -> PurchaseId:
     """The purchase of a row key."""
     partner_id, member_id, external_id, mode = key[1:].decode().split("\x1f")
-    return PurchaseId(partner_id, member_id, external_id, mode == "1")
+    return _purchase_id(partner_id, member_id, external_id, mode == "1")
 
 
 def pack(purchase: Purchase, due_at: Micros) -> bytes:
