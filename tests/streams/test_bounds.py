@@ -1,0 +1,90 @@
+"""Nothing a sender does may grow a row or a record past what topics take, or stop a partition."""
+
+from schemas.codec import encode
+from schemas.times import DAY
+from streams.member_log import EVENTS_MAX, PARKED_MAX
+from streams.simulate import simulate
+from tests.streams.test_fold import GOOD, NOW, Partition, Record, program
+from tests.streams.told import campaign, payment, story
+
+ROW_BYTES_MAX = 1024 * 1024
+
+
+def test_only_so_many_events_wait_for_a_purchase_that_never_came_but_a_void_always_may() -> None:
+    lines = [payment("REFUNDED", 1, "02-01", part_id=f"r{n}") for n in range(PARKED_MAX + 5)]
+    result = simulate(programs=[campaign()], transactions=[*lines, payment("VOIDED", None, "02-01")])
+    assert (result.counts["parked"], len(result.bad)) == (PARKED_MAX + 1, 5)
+    assert "send the purchase first" in str(result.bad[0].reason)
+
+
+def test_a_purchase_with_too_many_events_can_still_be_voided() -> None:
+    lines = [payment("SETTLED", 1, "02-01", part_id=f"s{n}") for n in range(EVENTS_MAX + 3)]
+    result = simulate(programs=[campaign()], transactions=[*lines, payment("VOIDED", None, "02-02")])
+    assert len(result.bad) == 3
+    assert story(result)[-1].startswith("reverted")
+
+
+def test_the_largest_parked_row_fits_a_record() -> None:
+    partition = Partition()
+    wide = "\U0001f4b6" * 128
+    names = (
+        "external_id",
+        "member_id",
+        "merchant_id",
+        "store_id",
+        "mcc",
+        "employee_id",
+        "receipt_id",
+        "webhook_id",
+    )
+    for number in range(PARKED_MAX + 1):
+        datum = {
+            **dict.fromkeys(names, wide),
+            "partner_id": "p",
+            "part_id": f"{number:03}" + wide[:125],
+            "kind": "REFUNDED",
+            "amount_minor": 1,
+            "currency": "EUR",
+            "occurred_at": NOW,
+            "channel": "ONLINE",
+            "livemode": True,
+        }
+        partition.take(Record(encode("Transaction", datum), key=f"p:{wide}".encode()))
+    assert partition.fold.counts["parked"] == PARKED_MAX
+    assert max(len(row) for _, row in partition.store.items()) < ROW_BYTES_MAX
+
+
+def test_a_row_of_a_program_is_no_larger_than_the_record_it_came_in() -> None:
+    partition = Partition()
+    record = program(merchant_ids=[f"é{number:07}" for number in range(40_000)])
+    partition.take(record)
+    assert partition.fold.counts["program"] == 1
+    assert record.value is not None
+    assert max(len(row) for _, row in partition.store.items()) <= len(record.value)
+    restored = Partition(store=partition.store)
+    restored.take(record)
+    assert restored.fold.counts["program_repeated"] == 1
+
+
+def test_a_record_too_large_for_any_topic_is_quarantined_cut() -> None:
+    partition = Partition()
+    partition.take(Record(b"x" * 60_000_000, headers=(("trace", b"y" * 200_000),)), GOOD)
+    [(_, value, headers)] = [sent for sent in partition.sent if sent[0] == "quarantine"]
+    assert len(value) == 2 * 1024 * 1024
+    assert headers["cashback.value_bytes"] == b"60000000"
+    assert "trace" not in headers
+
+
+def test_a_replay_long_after_counts_as_repeated_not_as_too_old() -> None:
+    partition = Partition()
+    again = Record(GOOD.value, timestamp=(NOW + 100 * DAY) // 1000)
+    partition.take(program(), GOOD, again)
+    assert partition.fold.counts["duplicate"] == 1
+    assert partition.quarantined() == []
+
+
+def test_a_purchase_cannot_grow_above_the_largest_amount() -> None:
+    lines = [payment("AUTHORIZED", 10**14, "02-01", part_id=part) for part in ("a", "b")]
+    result = simulate(programs=[campaign(reward={"type": "percent", "bps": 10_000})], transactions=lines)
+    assert [event["amount"] for event in result.events] == [10**14]
+    assert "amount_minor" in str(result.bad[0].reason)
