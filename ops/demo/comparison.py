@@ -74,6 +74,11 @@ class Verdict:
         self.differing[subject] = len(differences)
         self.shown += map(str, differences[: SHOWN_MAX - len(self.shown)])
 
+    def count(self, subject: str, compared: int, differing: int) -> None:
+        """Note what somebody else has compared and counted."""
+        self.compared[subject] = compared
+        self.differing[subject] = differing
+
     def join(self, other: "Verdict") -> None:
         """Take over what another one found."""
         self.compared |= other.compared

@@ -1,5 +1,7 @@
 """What the demo says: before it starts, and when all is proved."""
 
+import shutil
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -59,15 +61,7 @@ def conclude(console: Console, outcome: Outcome, *, options: Options, data: Path
     console.print()
     console.print(_summary(outcome, options), highlight=False, soft_wrap=True)
     console.print()
-    console.print(
-        "[bold]Next[/]  cashback demo --households all     the whole year\n"
-        "      cashback demo --keep               on with these data\n"
-        "      cashback up                        the same system for your own payments\n"
-        "      cashback load FILE…                into it: JSON Lines or Parquet\n"
-        f"[dim]Data and logs stay in {escape(str(data))}[/]",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(_next(data), highlight=False, soft_wrap=True)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -157,6 +151,20 @@ def _summary(outcome: Outcome, options: Options) -> str:
         f"{outcome.cases:,} had cleared when goods came back: they wait as\n"
         f"reversal cases for accounting. {figures.duplicates:,} payments came twice and counted once."
     )
+
+
+def _next(data: Path) -> str:
+    """What to type next, as it can be typed here: the command may not be on the path."""
+    command = "cashback" if shutil.which("cashback") else sys.argv[0]
+    ways = {
+        "demo --households all": "the whole year",
+        "demo --keep": "on with these data",
+        "up": "the same system for your own payments",
+        "load FILE…": "into it: JSON Lines or Parquet",
+    }
+    lines = [f"      {escape(command)} {arguments:<24}{what}" for arguments, what in ways.items()]
+    lines[0] = f"[bold]Next[/]  {lines[0].lstrip()}"
+    return "\n".join([*lines, f"[dim]Data and logs stay in {escape(str(data))}[/]"])
 
 
 def _amount(amount: int, asset: str, *, with_code: bool = True) -> str:

@@ -268,13 +268,16 @@ class Demo:
         assert self._books
         verdict = self._topics.result()
         verdict.join(self._books.result())
+        figures = self._figures
+        verdict.count("their signatures", figures.delivered + figures.refused, figures.refused)
+        verdict.count("created before cleared or reverted", figures.delivered, figures.misordered)
         # The ledger's own counts: they are exact also when a worker was restarted on the way.
         grown = {name: count - self._entries_before.get(name, 0) for name, count in self._entries().items()}
         return Outcome(
             year=year,
             made=made,
             figures=replace(
-                self._figures,
+                figures,
                 created=grown.get("created", 0),
                 cleared=grown.get("cleared", 0),
                 reverted=grown.get("reverted", 0),
