@@ -38,7 +38,7 @@ def test_fifty_thousand_inputs_through_a_storm_are_neither_lost_nor_doubled(
     programs = [{**program, "min_spend_minor": MIN_SPEND} for program in mixed_programs()]
     inputs = list(mixed_inputs(INPUTS, seed, members=2_000, partners=PARTNERS))
     began_s, machine = monotonic(), Machine()
-    chosen = settings(clock="event", due_slice=50, webhook_retry_delays_s=(0.5,) * 20)
+    chosen = settings(clock="event", due_slice=500, webhook_retry_delays_s=(0.5,) * 20)
     with Pipeline(chosen, tmp_path) as pipeline:
         pipeline.start(RECEIVER)
         pipeline.register(*PARTNERS)
