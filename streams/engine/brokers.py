@@ -1,4 +1,4 @@
-"""Questions to the brokers that are not about records: topics, log bounds, the group handle for offsets."""
+"""The brokers: their clients, and questions that are not about records: topics, log bounds, group handle."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic, sleep
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from streams.engine.settings import EngineSettings
@@ -38,17 +39,22 @@ class Brokers:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._consumer = Consumer(
+        self._consumer = self.consumer(
             {
-                "bootstrap.servers": settings.brokers,
                 "group.id": settings.app_id,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
-                "log_level": 3,
-            },
-            logger=_LOG,
+            }
         )
         self.group_metadata = self._consumer.consumer_group_metadata()
+
+    def producer(self, config: dict[str, Any]) -> Producer:
+        """A producer of these brokers. A simulation hands out its own here."""
+        return Producer({"bootstrap.servers": self._settings.brokers, "log_level": 3, **config}, logger=_LOG)
+
+    def consumer(self, config: dict[str, Any]) -> Consumer:
+        """A consumer of these brokers, in no group."""
+        return Consumer({"bootstrap.servers": self._settings.brokers, "log_level": 3, **config}, logger=_LOG)
 
     def bounds(self, topic: str, partition: int) -> Bounds:
         """Raises KafkaException."""

@@ -7,19 +7,16 @@ last stable offset, whatever lies there.
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass
 from time import monotonic
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.engine.brokers import Brokers
 from streams.engine.position import POSITION_KEY, Position
 from streams.engine.settings import EngineSettings
 from streams.engine.store import MemoryStore
-
-_LOG = logging.getLogger("streams.engine.kafka")
 
 
 class RestoreCancelled(Exception):
@@ -55,18 +52,17 @@ def restore(
     rows = 0
     position: Position | None = None
     if brokers.bounds(settings.changelog_topic, partition).high > 0:
-        rows, encoded = _read(settings, partition, store, cancelled)
+        rows, encoded = _read(settings, partition, store, brokers, cancelled)
         position = None if encoded is None else Position.decode(encoded)
     next_offset = _check(settings, partition, brokers, position, topic_id)
     return Restored(store, next_offset, rows, monotonic() - started)
 
 
 def _read(
-    settings: EngineSettings, partition: int, store: MemoryStore, cancelled: threading.Event
+    settings: EngineSettings, partition: int, store: MemoryStore, brokers: Brokers, cancelled: threading.Event
 ) -> tuple[int, bytes | None]:
-    consumer = Consumer(
+    consumer = brokers.consumer(
         {
-            "bootstrap.servers": settings.brokers,
             "group.id": f"{settings.app_id}-restore",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -74,9 +70,7 @@ def _read(
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 20,
             "queued.max.messages.kbytes": 32_768,
-            "log_level": 3,
-        },
-        logger=_LOG,
+        }
     )
     consumer.assign([TopicPartition(settings.changelog_topic, partition, 0)])
     rows, position, heard_at, load = 0, None, monotonic(), store.load

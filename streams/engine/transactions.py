@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.engine.brokers import Brokers
 from streams.engine.failpoints import Failpoint, Place
 from streams.engine.position import POSITION_KEY, Position
 from streams.engine.settings import EngineSettings
-
-_LOG = logging.getLogger("streams.engine.kafka")
 
 _FENCED = frozenset(
     {
@@ -52,9 +49,8 @@ class PartitionTransactions:
         self._failpoint = failpoint
         self._lost: KafkaError | None = None
         self.opened_at: float | None = None
-        self._producer = Producer(
+        self._producer = brokers.producer(
             {
-                "bootstrap.servers": settings.brokers,
                 "transactional.id": settings.transactional_id(partition),
                 "transaction.timeout.ms": settings.transaction_timeout_ms,
                 # The default of 100 ms is slept once or twice in every small transaction: 95 ms instead of 5.
@@ -70,9 +66,7 @@ class PartitionTransactions:
                 "partitioner": "murmur2_random",
                 "delivery.report.only.error": True,
                 "on_delivery": self._on_delivery_error,
-                "log_level": 3,
-            },
-            logger=_LOG,
+            }
         )
         self._produce = self._producer.produce
 
