@@ -8,6 +8,8 @@ from ops.oracle.books import Account, balances, entries
 from ops.oracle.publication import event, events, in_log_order, webhook
 from ops.oracle.recompute import recompute, recompute_log
 from ops.oracle.result import Case, Cashback, Decision, Recomputation
+from ops.oracle.standings import Window
+from ops.oracle.terms import TermsBook
 
 __all__ = [
     "Account",
@@ -15,6 +17,8 @@ __all__ = [
     "Cashback",
     "Decision",
     "Recomputation",
+    "TermsBook",
+    "Window",
     "balances",
     "entries",
     "event",

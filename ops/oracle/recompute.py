@@ -7,7 +7,7 @@ from typing import Any
 from ops.oracle.facts import DAY, OPENING_KINDS, Arrival, Purchase, arrivals, arrivals_with_clock, micros
 from ops.oracle.lives import Life, Pair, is_expired, live
 from ops.oracle.result import Decision, Recomputation, transaction_id
-from ops.oracle.standings import Standing, account_for
+from ops.oracle.standings import Standing, Window, account_for
 from ops.oracle.terms import Terms, TermsBook
 from ops.oracle.verdicts import WAITING, Verdict, gross_refusal, judge, judge_amounts
 
@@ -24,33 +24,38 @@ def recompute(
     `until` (ISO 8601 or µs) moves the clock at the end, if it is later.
     """
     result = Recomputation()
-    return _recompute(programs, arrivals(inputs, result.bad), result, until, parked_days * DAY)
+    return _recompute(TermsBook(programs), arrivals(inputs, result.bad), result, until, parked_days * DAY)
 
 
 def recompute_log(
-    programs: Iterable[Mapping[str, Any]],
+    programs: Iterable[Mapping[str, Any]] | TermsBook,
     records: Iterable[tuple[object, Mapping[str, Any]]],
     *,
     until: object = None,
     parked_days: int = 60,
+    window: Window | None = None,
 ) -> Recomputation:
     """Recompute a log whose records carry their clock: pairs of (ISO 8601 or µs, input).
+
+    `window` is what production accepts of the past and the future; None accepts all.
 
     Several partitions may be given one after the other only if each record's clock is that of a common
     clock, e.g. the running maximum stamped by the loader; else recompute each alone and merge.
     """
     result = Recomputation()
-    return _recompute(programs, arrivals_with_clock(records, result.bad), result, until, parked_days * DAY)
+    book = programs if isinstance(programs, TermsBook) else TermsBook(programs)
+    arrived = arrivals_with_clock(records, result.bad)
+    return _recompute(book, arrived, result, until, parked_days * DAY, window)
 
 
 def _recompute(
-    programs: Iterable[Mapping[str, Any]],
+    book: TermsBook,
     arrived: Iterable[Arrival],
     result: Recomputation,
     until: object,
     parked_us: int,
+    window: Window | None = None,
 ) -> Recomputation:
-    book = TermsBook(programs)
     by_purchase: defaultdict[Purchase, list[Arrival]] = defaultdict(list)
     final_clock = 0
     for arrival in arrived:
@@ -61,10 +66,11 @@ def _recompute(
     if until is not None:
         final_clock = max(final_clock, micros(until))
     for purchase, own in by_purchase.items():
-        account = account_for(own, parked_us=parked_us, final_clock=final_clock)
+        account = account_for(own, parked_us=parked_us, final_clock=final_clock, window=window)
         fates = account.fates
         _PurchaseStory(purchase, account.standings, book, final_clock, result, fates).tell()
         result.counts.update(fates.values())
+        result.fates.update(fates)
     counts = result.counts
     counts["bad"] = len(result.bad)
     counts["inputs"] = len(result.bad) + sum(map(len, by_purchase.values()))
@@ -106,7 +112,7 @@ class _PurchaseStory:
         rows = self.standings[judging:]
         self.fates[rows[0].place] = "judged"
         self.result.counts["over_refunded"] += any(row.refunded > row.gross for row in rows)
-        naming = self.book.naming(rows[0].cause)
+        naming = self.book.naming(rows[0].cause, rows[0].place)
         if not naming:
             self._decide(rows[0], None, Verdict("NO_PROGRAM"))
         by_id = {terms.program_id: terms for terms, _ in naming}
@@ -177,7 +183,7 @@ class _PurchaseStory:
 
     def _ask_for_amount(self, row: Standing) -> None:
         verdict = Verdict("TRANSACTION_VOID" if row.void else "AMOUNT_REQUIRED")
-        naming = self.book.naming(row.cause)
+        naming = self.book.naming(row.cause, row.place)
         for terms, _ in naming:
             self._decide(row, terms, verdict)
         if not naming:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from ops.oracle.facts import Purchase
 
-FATES = ("bad", "judged", "applied", "duplicate", "conflict", "joined", "misplaced", "expired", "parked")
+FATES = (
+    *("bad", "judged", "applied", "duplicate", "conflict", "untimely"),
+    *("joined", "misplaced", "expired", "parked"),
+)
 """What becomes of an input in the end; the last four had to wait for their purchase."""
 
 PENDING, CLEARED, REVERTED = "PENDING", "CLEARED", "REVERTED"
@@ -104,7 +107,8 @@ class Recomputation:
     """Everything a history of inputs leads to.
 
     `counts`: the final fates of the inputs (`FATES`), which add up to `inputs`; over_refunded (purchases);
-    created, cleared, reverted, pending (cashbacks as they stand); cases.
+    created, cleared, reverted, pending (cashbacks as they stand); cases. `fates`: the fate of each place
+    but the bad ones.
     """
 
     cashbacks: dict[str, Cashback] = field(default_factory=dict)
@@ -112,6 +116,7 @@ class Recomputation:
     cases: dict[str, Case] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     bad: list[tuple[int, str]] = field(default_factory=list)
+    fates: dict[int, str] = field(default_factory=dict)
     clocks: list[int] = field(default_factory=list)
 
 

@@ -31,11 +31,24 @@ class Account(NamedTuple):
     fates: dict[int, str]
 
 
-def account_for(arrived: Sequence[Arrival], *, parked_us: int, final_clock: int) -> Account:
+class Window(NamedTuple):
+    """How far (µs) an event that was not seen before may lie from the clock."""
+
+    age_us: int
+    skew_us: int
+
+    def holds(self, arrival: Arrival) -> bool:
+        """Whether the event is neither too old nor from the future."""
+        return -self.age_us <= arrival.fact.occurred_at - arrival.clock <= self.skew_us
+
+
+def account_for(
+    arrived: Sequence[Arrival], *, parked_us: int, final_clock: int, window: Window | None = None
+) -> Account:
     """Sort one purchase's arrivals into the facts that count and the fates of the others.
 
-    Fates: applied, duplicate, conflict; of what had to wait for its purchase: joined, misplaced (a conflict
-    when the purchase came), expired (waited longer than `parked_us`), parked (still waits).
+    Fates: applied, duplicate, conflict, untimely; of what had to wait for its purchase: joined, misplaced
+    (a conflict when the purchase came), expired (waited longer than `parked_us`), parked (still waits).
     """
     facts: list[Fact] = []
     waiting: list[Arrival] = []
@@ -53,6 +66,8 @@ def account_for(arrived: Sequence[Arrival], *, parked_us: int, final_clock: int)
             fates[place] = "duplicate" if said[identity] == fact else "conflict"
         elif facts and _elsewhere(fact, facts[0]):
             fates[place] = "conflict"
+        elif window is not None and not window.holds(arrival):
+            fates[place] = "untimely"
         elif not facts and fact.kind in TAKING_KINDS:
             waiting.append(arrival)
             said[identity] = fact

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -121,25 +122,43 @@ def pay(reward: Mapping[str, Any], basket: int) -> int:
 
 
 class TermsBook:
-    """All versions of all programs."""
+    """All versions of all programs.
 
-    def __init__(self, programs: Iterable[Mapping[str, Any]]) -> None:
+    `published`: how many inputs lie in the log before a (program_id, version); what is not named lies
+    before all of them.
+    """
+
+    def __init__(
+        self,
+        programs: Iterable[Mapping[str, Any] | Terms],
+        published: Mapping[tuple[str, int], int] = MappingProxyType({}),
+    ) -> None:
         by_program: dict[str, list[Terms]] = {}
         for program in programs:
-            terms = read_terms(program)
+            terms = program if isinstance(program, Terms) else read_terms(program)
             known = by_program.setdefault(terms.program_id, [])
             if all(terms.version != other.version for other in known):
                 known.append(terms)
         self._programs = [by_program[program_id] for program_id in sorted(by_program)]
+        self._published = published
 
-    def naming(self, fact: Fact) -> list[tuple[Terms, bool]]:
+    def naming(self, fact: Fact, place: int) -> list[tuple[Terms, bool]]:
         """The version of each program that counts at the fact's time, where it names the purchase.
 
-        The flag says whether that version is in force yet. Ordered by program_id.
+        `place` is the fact's place in the log: what is published after it is not known yet. The flag says
+        whether that version is in force yet. Ordered by program_id.
         """
         at = fact.occurred_at
-        found = [version_at(versions, at) for versions in self._programs]
+        found = [
+            version_at(known, at) for versions in self._programs if (known := self._known(versions, place))
+        ]
         return [(terms, in_force) for terms, in_force in found if terms.names(fact)]
+
+    def _known(self, versions: list[Terms], place: int) -> list[Terms]:
+        published = self._published
+        if not published:
+            return versions
+        return [t for t in versions if published.get((t.program_id, t.version), 0) <= place]
 
 
 def version_at(versions: list[Terms], at: int) -> tuple[Terms, bool]:
