@@ -10,19 +10,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
 
-Line = dict[str, Any]
-
-STARTS = (
-    datetime(2026, 3, 26, 9, 0, tzinfo=UTC),  # three days before summer time begins in Europe
-    datetime(2025, 10, 23, 18, 30, tzinfo=UTC),  # three days before it ends
-    datetime(2024, 2, 27, 23, 59, 59, 999_999, tzinfo=UTC),  # leap day ahead
-    datetime(2025, 11, 1, 4, 0, tzinfo=UTC),  # a day before it ends in New York
+from ops.simulation.programs import (
+    BASKETS,
+    SMALL_BASKETS,
+    STARTS,
+    Line,
+    chance,
+    iso,
+    open_campaign,
+    program_versions,
+    span,
 )
-ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "UTC")
-SMALL_BASKETS = (0, 1, 100, 999, 1000, 1001, 2000, 2001)
-BASKETS = (0, 1, 99, 100, 999, 1000, 1001, 1999, 2000, 2001, 3333, 4999, 5000, 5001, 28950)
+
+__all__ = [
+    "BASKETS",
+    "SMALL_BASKETS",
+    "History",
+    "Line",
+    "chance",
+    "crowded_history",
+    "held_history",
+    "iso",
+    "mixed_inputs",
+    "mixed_programs",
+    "nasty_history",
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ def nasty_history(rng: Random, *, spoiled: bool = True) -> History:
     for _ in range(rng.randint(0, 3) if spoiled else 0):
         at, _, line = rng.choice(arrivals)
         again = line if chance(rng, 60) else conflicting(rng, line)
-        after = _span(rng) if chance(rng, 80) else timedelta(days=-1)
+        after = span(rng) if chance(rng, 80) else timedelta(days=-1)
         arrivals.append((at + after, len(arrivals), again))
     arrivals.sort(key=lambda item: item[:2])
     until = rng.choice((None, start + timedelta(days=rng.randint(0, 50)), start + timedelta(days=400)))
@@ -68,7 +81,7 @@ def crowded_history(rng: Random) -> History:
     for part in range(rng.randint(1, 8)):
         kind = rng.choice(kinds) if chance(rng, 95) else rng.choice(("VOIDED", "DECLINED"))
         amount = None if kind == "AUTHORIZED" and chance(rng, 15) else rng.choice(SMALL_BASKETS)
-        at = start + (_span(rng) if lines else timedelta())
+        at = start + (span(rng) if lines else timedelta())
         lines.append(one_purchase(kind, amount, at, part))
     lines = sorted(lines, key=lambda line: str(line["occurred_at"])) if chance(rng, 50) else lines
     return History(programs, lines, iso(start + timedelta(days=rng.choice((1, 15, 200)))))
@@ -100,107 +113,6 @@ def one_purchase(kind: str, amount: int | None, at: datetime, part: int) -> Line
     return line if amount is None else {**line, "amount_minor": amount}
 
 
-def open_campaign(rng: Random, program_id: str, start: datetime) -> Line:
-    """A campaign in euro that only amounts can keep from rewarding."""
-    program = campaign(rng, program_id, start, unit=rng.choice(("currency", "points")))
-    shut = {"merchant_ids", "partner_ids", "store_ids", "mccs", "channels", "schedule", "valid_to"}
-    return {name: value for name, value in program.items() if name not in shut} | {
-        "currency": "EUR",
-        "version": 1,
-    }
-
-
-def program_versions(rng: Random, program_id: str, start: datetime) -> list[Line]:
-    """One to three versions of one campaign around `start`; they agree on currency and unit."""
-    currency = "EUR" if chance(rng, 85) else "GBP"
-    unit = rng.choice(("currency", "currency", "points"))
-    first = {**campaign(rng, program_id, start, unit=unit), "currency": currency, "version": 1}
-    versions = [first]
-    for version in range(2, 2 + (rng.randint(0, 2) if chance(rng, 40) else 0)):
-        later = campaign(rng, program_id, start, unit=unit)
-        effective_from = iso(start + timedelta(hours=rng.randint(-48, 48)))
-        versions.append({**later, "currency": currency, "version": version, "effective_from": effective_from})
-    return versions
-
-
-def campaign(rng: Random, program_id: str, start: datetime, *, unit: str) -> Line:
-    """A campaign without version and currency, its edges on the amounts of `BASKETS`."""
-    program: Line = {
-        "program_id": program_id,
-        "type": "campaign",
-        "valid_from": iso(start - timedelta(days=rng.choice((30, 30, 1, 0)))),
-        "hold_days": rng.choice((0, 0, 1, 2, 14, 30)),
-        "reward": reward(rng, unit),
-    }
-    if chance(rng, 15):
-        program["valid_to"] = iso(start + timedelta(days=rng.choice((1, 2, 60))))
-    if chance(rng, 35):
-        program["min_spend_minor"] = rng.choice(BASKETS)
-    if chance(rng, 30):
-        program["max_spend_minor"] = max(rng.choice(BASKETS), program.get("min_spend_minor", 0))
-    if chance(rng, 40):
-        program["hold_anchor"] = rng.choice(("purchase", "settled"))
-    if chance(rng, 30):
-        program["auth_expiry_days"] = rng.choice((1, 2, 5, 30))
-    if chance(rng, 40):
-        program["stackable"] = True
-    if chance(rng, 25):
-        program["priority"] = rng.choice((-1, 0, 1))
-    program |= filters(rng)
-    if chance(rng, 20):
-        program["schedule"] = schedule(rng, start)
-    return program
-
-
-def filters(rng: Random) -> Line:
-    """Now and then something that shuts a purchase out."""
-    choices: Line = {}
-    for field, values in (
-        ("merchant_ids", ("shop", "inn")),
-        ("partner_ids", ("bank",)),
-        ("store_ids", ("s1", "s2")),
-        ("mccs", ("5411",)),
-        ("channels", ("ONLINE", "IN_STORE")),
-    ):
-        if chance(rng, 12):
-            choices[field] = [rng.choice(values)]
-    return choices
-
-
-def reward(rng: Random, unit: str) -> Line:
-    """Flat, percent or tiered with cliffs both ways."""
-    if chance(rng, 45):
-        ends = sorted({rng.choice(BASKETS[1:]) for _ in range(rng.randint(1, 3))})
-        brackets: list[Line] = [{"up_to_minor": end, "reward": plain_reward(rng)} for end in ends]
-        chosen: Line = {"type": "tiered", "brackets": [*brackets, {"reward": plain_reward(rng)}]}
-    else:
-        chosen = plain_reward(rng)
-    return chosen | ({"unit": "points"} if unit == "points" else {})
-
-
-def plain_reward(rng: Random) -> Line:
-    """A reward as it may stand in a bracket."""
-    if chance(rng, 50):
-        return {"type": "flat", "amount": rng.choice((0, 1, 50, 200))}
-    percent: Line = {"type": "percent", "bps": rng.choice((0, 1, 100, 150, 1000, 10_000))}
-    return percent | ({"max_amount": rng.choice((1, 30, 500))} if chance(rng, 25) else {})
-
-
-def schedule(rng: Random, start: datetime) -> Line:
-    """Opening hours; over midnight too."""
-    hours: Line = {"timezone": rng.choice(ZONES)}
-    if chance(rng, 40):
-        hours["weekdays"] = sorted(rng.sample(range(1, 8), rng.randint(1, 6)))
-    opens, closes = rng.sample(("00:00", "01:30", "02:30", "09:00", "18:00", "23:59"), 2)
-    if chance(rng, 70):
-        hours["from"] = opens
-    if chance(rng, 70) and (closes != "00:00" or "from" in hours):
-        hours["to"] = closes
-    if chance(rng, 25):
-        hours["excluded_dates"] = [(start + timedelta(days=rng.randint(0, 3))).date().isoformat()]
-    return hours
-
-
 def purchase(rng: Random, external_id: str, start: datetime) -> list[Line]:
     """What happened to one purchase, in the order it happened."""
     began = start + timedelta(minutes=rng.randint(0, 4 * 24 * 60))
@@ -219,7 +131,7 @@ def purchase(rng: Random, external_id: str, start: datetime) -> list[Line]:
             same[field] = rng.choice(values)
     lines: list[Line] = []
     for kind, amount in _steps(rng):
-        at = began if not lines else began + _span(rng)
+        at = began if not lines else began + span(rng)
         part = {"part_id": f"{kind[0]}{len(lines)}"} if chance(rng, 90) else {}
         lines.append({**same, "kind": kind, "occurred_at": iso(at), **part, **amount})
     return lines
@@ -314,16 +226,6 @@ def mixed_programs() -> list[Line]:
     ]
 
 
-def chance(rng: Random, percent: int) -> bool:
-    """True in `percent` of 100 cases; shrinks to False."""
-    return rng.randint(0, 99) >= 100 - percent
-
-
-def iso(at: datetime) -> str:
-    """ISO 8601 with Z."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
 def _steps(rng: Random) -> list[tuple[str, Line]]:
     """Kinds and amounts of one purchase."""
     basket = rng.choice(BASKETS)
@@ -345,16 +247,9 @@ def _steps(rng: Random) -> list[tuple[str, Line]]:
     return steps or [("REFUNDED", {"amount_minor": basket})]
 
 
-def _span(rng: Random) -> timedelta:
-    """From minutes to weeks; whole days meet holds and expiries to the microsecond."""
-    if chance(rng, 30):
-        return timedelta(days=rng.choice((1, 2, 5, 14, 30, 60)), microseconds=rng.choice((0, 0, 1, -1)))
-    return timedelta(minutes=rng.choice((0, 1, 60, 60 * 24, 60 * 24 * 3)) + rng.randint(0, 90))
-
-
 def _arrival(rng: Random, line: Line) -> datetime:
     at = datetime.fromisoformat(line["occurred_at"])
-    return at + _span(rng) if chance(rng, 25) else at
+    return at + span(rng) if chance(rng, 25) else at
 
 
 def _plain_purchase(
