@@ -2,7 +2,8 @@
 
 Every process is measured with the same yardstick. The clock starts with the first record it produced, by the
 time stamp its own client put on it, and stops when the group's committed offsets reach the end of the log: by
-then all outputs are committed. CPU and memory are those of the process, sampled on the way.
+then all outputs are committed. With a warm-up it starts when the group has committed so many records instead.
+CPU and memory are those of the process, sampled on the way; one that starts processes of its own is refused.
 """
 
 import os
@@ -33,12 +34,24 @@ class BenchFailed(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """What to run: a module that works as consumer group `group` and writes to `outputs` (full names)."""
+    """What to run: a program that reads `inputs` as consumer group `group` and writes to `outputs`.
 
-    module: str
+    Full names of topics; `inputs` None: the input log of the settings.
+    """
+
+    program: tuple[str, ...]
     group: str
     outputs: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    inputs: str | None = None
+
+    def input_topic(self, settings: Settings) -> str:
+        """The log it reads."""
+        return self.inputs or INPUTS.full_name(settings.topic_prefix)
+
+
+def module(name: str, *arguments: str) -> tuple[str, ...]:
+    """The program that runs a module of ours."""
+    return (sys.executable, "-m", name, *arguments)
 
 
 @dataclass(frozen=True)
@@ -68,16 +81,32 @@ class Sample:
     at_s: float
     cpu_s: float
     rss_bytes: int
+    committed: int = 0
+    """Records of the log that its group had committed."""
 
 
-def measure(task: Task, settings: Settings, log: Path, *, timeout_s: float) -> Measured:
-    """Run `task` over all that `inputs` holds now. Raises `BenchFailed`."""
-    ends = ends_of(settings, INPUTS.full_name(settings.topic_prefix))
+def measure(
+    task: Task, settings: Settings, log: Path, *, timeout_s: float, warm_up_records: int = 0
+) -> Measured:
+    """Run `task` over all that its input holds now. Raises `BenchFailed`.
+
+    warm_up_records: so many are not measured; the clock starts with the first commit that has them.
+    """
+    ends = ends_of(settings, task.input_topic(settings))
     with running(task, settings, log) as child:
         samples = _sample_until_committed(child, task, settings, ends, log, timeout_s)
-    began_at_s, ended_at_s = min(_stamps(settings, task.outputs, first=True)), samples[-1].at_s
+        if psutil.Process(child.pid).children():
+            raise BenchFailed(f"{task.group} works with processes of its own, which would not be measured")
+    if warm_up_records:
+        start = next(sample for sample in samples if sample.committed >= warm_up_records)
+        began_at_s, unmeasured = start.at_s, start.committed
+        if start is samples[-1]:
+            raise BenchFailed(f"{task.group} was done before it was warm: measure more records")
+    else:
+        began_at_s, unmeasured = min(_stamps(settings, task.outputs, first=True)), 0
+    ended_at_s = samples[-1].at_s
     return Measured(
-        records=sum(ends.values()),
+        records=sum(ends.values()) - unmeasured,
         seconds=ended_at_s - began_at_s,
         cpu_seconds=cpu_between(samples, began_at_s, ended_at_s),
         rss_mb=max(sample.rss_bytes for sample in samples) / 1e6,
@@ -99,9 +128,7 @@ def rate_of_outputs(task: Task, settings: Settings, log: Path, *, outputs: int, 
 def running(task: Task, settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The process of `task`, ended at the end."""
     environment = {**os.environ, **environment_of(settings)}  # noqa: TID251 - handed on, not read
-    child = start_tethered(
-        [sys.executable, "-m", task.module, *task.arguments], log=log, environment=environment
-    )
+    child = start_tethered(task.program, log=log, environment=environment)
     try:
         yield child
     finally:
@@ -128,15 +155,14 @@ def _sample_until_committed(
     timeout_s: float,
 ) -> list[Sample]:
     """Samples up to the moment at which the group had committed all of `ends`."""
-    inputs = INPUTS.full_name(settings.topic_prefix)
-    wanted = [TopicPartition(inputs, partition) for partition in ends]
+    wanted = [TopicPartition(task.input_topic(settings), partition) for partition in ends]
     process, samples = psutil.Process(child.pid), []
     deadline = time.monotonic() + timeout_s
     with _observer(settings, task.group) as observer:
         while True:
             _expect_alive(child, log, deadline)
             committed = _committed(observer, wanted)
-            samples.append(_sample(process))
+            samples.append(_sample(process, sum(max(0, offset) for offset in committed.values())))
             if all(committed.get(partition, -1) >= end for partition, end in ends.items()):
                 return samples
             time.sleep(LOOK_EVERY_S)
@@ -149,10 +175,10 @@ def _committed(observer: Consumer, wanted: list[TopicPartition]) -> dict[int, in
         return {}  # the group is not there yet
 
 
-def _sample(process: psutil.Process) -> Sample:
+def _sample(process: psutil.Process, committed: int) -> Sample:
     with process.oneshot():
         used = process.cpu_times()
-        return Sample(time.time(), used.user + used.system, process.memory_info().rss)
+        return Sample(time.time(), used.user + used.system, process.memory_info().rss, committed)
 
 
 def _cpu_at(samples: Sequence[Sample], at_s: float) -> float:

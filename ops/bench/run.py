@@ -2,17 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops.bench import history
 from ops.bench.report import Report, summary
+from ops.bench.servers import kafka_server, postgres_server
 from ops.bench.streams import Pair, pair_of_runs, stock_per_s
 from ops.embedded.jars import Say
-from ops.embedded.kafka import Kafka
-from ops.embedded.postgres import Postgres
 from ops.settings import Settings
 from schemas.transactions import Transaction
 from streams.simulate import simulate
@@ -55,7 +52,8 @@ def _streams(
     records = list(history.encoded(transactions))
     say(f"{len(records):,} inputs encoded in {time.monotonic() - began_s:.1f} s")
     pairs, stock = [], None
-    with _kafka(plan, settings, files, say) as here:
+    with kafka_server(plan.brokers, settings, files, say) as brokers:
+        here = settings.model_copy(update={"brokers": brokers})
         for _ in range(plan.repeat):
             pair = pair_of_runs(here, records, files)
             say(f"bare {pair.bare.per_s:,.0f}/s, ours {pair.ours.per_s:,.0f}/s, ratio {pair.ratio:.2f}")
@@ -71,7 +69,7 @@ def _ledger_entries_per_s(plan: Plan, files: Path, say: Say) -> float:
     from sinks.ledger.bench import measure
     from sinks.migrations import upgrade
 
-    with _postgres(plan, files, say) as database_url:
+    with postgres_server(plan.database, files, say) as database_url:
         upgrade(database_url)
         per_s = measure(database_url, entries=plan.ledger_entries)["entries_per_s"]
     say(f"ledger {per_s:,.0f} entries/s")
@@ -82,29 +80,3 @@ def _simulate_per_s(transactions: list[Transaction]) -> float:
     began_s = time.perf_counter()
     simulate([history.campaign()], transactions)
     return len(transactions) / (time.perf_counter() - began_s)
-
-
-@contextmanager
-def _kafka(plan: Plan, settings: Settings, files: Path, say: Say) -> Iterator[Settings]:
-    if plan.brokers:
-        yield settings.model_copy(update={"brokers": plan.brokers})
-        return
-    server = Kafka(files / "kafka", settings.home, say=say)
-    server.start()
-    try:
-        yield settings.model_copy(update={"brokers": server.bootstrap})
-    finally:
-        server.stop()
-
-
-@contextmanager
-def _postgres(plan: Plan, files: Path, say: Say) -> Iterator[str]:
-    if plan.database:
-        yield plan.database
-        return
-    server = Postgres(files / "postgres", say=say)
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()

@@ -14,7 +14,7 @@ from connectors.writer import InputsUnavailable, InputsWriter, inputs_producer
 from ops import topics
 from ops.bench import bare, history, stock
 from ops.bench.history import Input
-from ops.bench.measure import Measured, Task, measure, rate_of_outputs
+from ops.bench.measure import Measured, Task, measure, module, rate_of_outputs
 from ops.settings import Settings
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, TOPICS
 from streams.topology import APP
@@ -61,13 +61,13 @@ def stock_per_s(settings: Settings, records: list[Input], logs: Path, *, outputs
 def worker(settings: Settings) -> Task:
     """Our stream worker."""
     outputs = tuple(topic.full_name(settings.topic_prefix) for topic in (CASHBACK_EVENTS, DECISIONS))
-    return Task("streams.worker", settings.topic_prefix + APP, outputs)
+    return Task(module("streams.worker"), settings.topic_prefix + APP, outputs)
 
 
-def peer(module: str, group: str, settings: Settings) -> Task:
+def peer(name: str, group: str, settings: Settings) -> Task:
     """A peer that writes to the topic made for peers."""
     output = settings.topic_prefix + _PEER_EVENTS
-    return Task(module, settings.topic_prefix + group, (output,), (output,))
+    return Task(module(name, output), settings.topic_prefix + group, (output,))
 
 
 @contextmanager

@@ -49,29 +49,34 @@ def classpath(home: Path, say: Say) -> list[Path]:
 
     Raises `StartError` when a download fails or does not match the lock.
     """
+    return locked_jars(LOCK, f"kafka-{KAFKA_VERSION}", home, say)
+
+
+def locked_jars(lock: Path, name: str, home: Path, say: Say) -> list[Path]:
+    """The same for any lock file; `name` is what is said to be downloaded."""
     repository = home / "maven"
-    locked = read_lock()
-    complete = home / f"kafka-{KAFKA_VERSION}.complete"
-    fingerprint = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    locked = read_lock(lock)
+    complete = home / f"{name}.complete"
+    fingerprint = hashlib.sha256(lock.read_bytes()).hexdigest()
     present = all((repository / jar.path).is_file() for jar in locked)
     if not (present and complete.is_file() and complete.read_text() == fingerprint):
-        _download(repository, locked, say)
+        _download(repository, locked, name, say)
         complete.write_text(fingerprint)
     return [repository / jar.path for jar in locked]
 
 
-def read_lock() -> list[Jar]:
+def read_lock(lock: Path = LOCK) -> list[Jar]:
     """The locked jars, in class path order."""
-    fields = (line.split() for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
+    fields = (line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#"))
     return [Jar(coordinate, sha256, int(size)) for coordinate, sha256, size in fields]
 
 
-def _download(repository: Path, jars: list[Jar], say: Say) -> None:
+def _download(repository: Path, jars: list[Jar], name: str, say: Say) -> None:
     missing = [jar for jar in jars if not _is_intact(repository / jar.path, jar)]
     if not missing:
         return
     total_bytes = sum(jar.size_bytes for jar in missing)
-    say(f"Downloading Apache Kafka {KAFKA_VERSION}: {len(missing)} files, {total_bytes / 1e6:.0f} MB, once")
+    say(f"Downloading {name}: {len(missing)} files, {total_bytes / 1e6:.0f} MB, once")
     got_bytes, next_report = 0, 0.25
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         for jar in pool.map(lambda jar: _fetch(repository, jar), missing):
@@ -119,8 +124,8 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def write_lock(roots: Iterable[str] = ROOTS) -> int:
-    """Resolve `roots` with all they need and rewrite the lock; returns the number of jars.
+def write_lock(roots: Iterable[str] = ROOTS, lock: Path = LOCK) -> int:
+    """Resolve `roots` with all they need and rewrite `lock`; returns the number of jars.
 
     Each root is resolved alone and the first one's versions win: resolved together, the managed versions of
     a small one would replace those Kafka was tested with.
@@ -131,9 +136,7 @@ def write_lock(roots: Iterable[str] = ROOTS) -> int:
             for jar in _resolve(root, Path(scratch)):
                 locked.setdefault(jar.coordinate.rpartition(":")[0], jar)
     lines = [f"{jar.coordinate} {jar.sha256} {jar.size_bytes}" for jar in locked.values()]
-    LOCK.write_text(
-        "\n".join(["# coordinate sha256 bytes; written by `python -m ops.embedded.jars`", *lines, ""])
-    )
+    lock.write_text("\n".join(["# coordinate sha256 bytes; written, not edited", *lines, ""]))
     return len(locked)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.bench.history import encoded, history
-from ops.bench.measure import BenchFailed, Measured, Task, measure
+from ops.bench.measure import BenchFailed, Measured, Task, measure, module
 from ops.bench.streams import preloaded, worker
 from ops.settings import Settings
 
@@ -38,7 +38,7 @@ def test_the_worker_is_timed_over_every_record_within_the_time_it_was_given(
 
 def test_a_process_that_ends_by_itself_is_no_measurement(settings: Settings, tmp_path: Path) -> None:
     with preloaded(settings, list(encoded(history(100)))) as loaded:
-        nothing = Task("ops.bench.nowhere", "nobody", ())
+        nothing = Task(module("ops.bench.nowhere"), "nobody", ())
         with pytest.raises(BenchFailed, match=r"it ended with 1(?s:.)*No module named"):
             measure(nothing, loaded, tmp_path / "nothing.log", timeout_s=30)
 

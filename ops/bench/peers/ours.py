@@ -1,0 +1,58 @@
+"""The reference step on our engine. `… compiled` or `… fastavro` names the codec."""
+
+from typing import Any
+
+from ops.bench.peers.step import STATE, Place, codec, rewarded
+from streams.engine import Engine, EngineSettings, InputRecord, Send, Store
+
+
+class Rewarding:
+    """Count and sum by member, one output a payment."""
+
+    def __init__(self, place: Place, codec_name: str, store: Store, send: Send) -> None:
+        self._topic = place.output_topic
+        self._decode, self._encode = codec(codec_name)
+        self._get, self._put, self._send = store.get, store.put, send
+
+    def restored(self) -> None:
+        """No indexes."""
+
+    def advance(self, record: InputRecord) -> bool:
+        """Nothing is ever due."""
+        return False
+
+    def apply(self, record: InputRecord) -> None:
+        payment, key = self._decode(record.value or b""), record.key or b""
+        row = self._get(key)
+        count, total_minor = (0, 0) if row is None else STATE.unpack(row)
+        count, total_minor = count + 1, total_minor + payment["amount_minor"]
+        self._put(key, STATE.pack(count, total_minor))
+        self._send(self._topic, key, self._encode(rewarded(payment, count, total_minor)))
+
+    def before_commit(self) -> None:
+        """All state is in the store."""
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    place, (codec_name,) = Place.of_command_line()
+    settings = EngineSettings(
+        brokers=place.brokers,
+        app_id=place.group,
+        input_topic=place.input_topic,
+        changelog_topic=place.changelog_topic,
+        partitions=4,
+        commit_interval_ms=place.commit_interval_ms,
+    )
+    engine = Engine(settings, fold=lambda _, store, send: Rewarding(place, codec_name, store, send))
+
+    @engine.app.agent(engine.input)
+    async def reward(stream: Any) -> None:
+        async for batch in engine.batches(stream):
+            await engine.take(batch)
+
+    engine.run()
+
+
+if __name__ == "__main__":
+    main()

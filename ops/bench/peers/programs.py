@@ -1,0 +1,96 @@
+"""The programs that are compared, each started the same way at a place of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.bench.measure import module
+from ops.bench.peers import kafka_streams, quix_environment
+from ops.bench.peers.step import Place, has_compiled_codec
+from ops.embedded.jars import Say
+
+DEFAULT_STORE = kafka_streams.STORES[0]
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a program may need to be built: where compiled files go, the cache, where progress goes."""
+
+    directory: Path
+    home: Path
+    say: Say
+
+
+Command = Callable[[Place, Build], tuple[str, ...]]
+"""The command line of a program at a place. May raise `StartError`: it cannot run here, and why."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of those compared.
+
+    exactly_once: whether its outputs must be exact. slow: it gets fewer records. changelog: the name of its
+    changelog, from its group; made before it starts where `makes_changelog` is False.
+    """
+
+    command: Command
+    exactly_once: bool = True
+    slow: bool = False
+    makes_changelog: bool = False
+    changelog: Callable[[str], str] = lambda group: f"{group}-changelog"
+    note: str = ""
+
+
+def _ours(codec: str) -> Command:
+    return lambda place, _: module("ops.bench.peers.ours", *place.arguments(), codec)
+
+
+def _bare(codec: str) -> Command:
+    return lambda place, _: module("ops.bench.peers.bare", *place.arguments(), codec)
+
+
+def _stock(guarantee: str) -> Command:
+    return lambda place, _: module("ops.bench.peers.stock_faust", *place.arguments(), guarantee)
+
+
+def kafka_streams_with(store: str) -> Program:
+    """Kafka Streams with one of its kinds of store."""
+
+    def command(place: Place, build: Build) -> tuple[str, ...]:
+        return kafka_streams.program(place, build.directory, build.home, store, build.say)
+
+    note = f"exactly_once_v2, 1 thread, store {store}, linger 50 ms, batches of 256 KB, parallel collector"
+    return Program(command, makes_changelog=True, note=note)
+
+
+def programs(store: str = DEFAULT_STORE) -> dict[str, Program]:
+    """All, by the name they have in the report."""
+    compiled = {
+        "ours": Program(_ours("compiled"), note="compiled codec"),
+        "bare_loop_compiled": Program(
+            _bare("compiled"), exactly_once=False, note="at least once, compiled codec"
+        ),
+    }
+    return {
+        **(compiled if has_compiled_codec() else {}),
+        "ours_fastavro": Program(_ours("fastavro"), note="fastavro"),
+        "kafka_streams": kafka_streams_with(store),
+        "quix": Program(
+            lambda place, build: quix_environment.program(place, build.home, build.say),
+            makes_changelog=True,
+            note="exactly-once, fastavro, RocksDB as it comes, linger 50 ms, batches of 256 KB",
+        ),
+        "stock_faust": Program(
+            _stock("at_least_once"), exactly_once=False, slow=True, makes_changelog=True,
+            changelog=_table, note="default settings, fastavro",
+        ),
+        "stock_faust_exactly_once": Program(
+            _stock("exactly_once"), exactly_once=False, slow=True, makes_changelog=True,
+            changelog=_table, note="default settings, fastavro",
+        ),
+        "bare_loop": Program(_bare("fastavro"), exactly_once=False, note="at least once, fastavro"),
+    }  # fmt: skip
+
+
+def _table(group: str) -> str:
+    return f"{group}-members-changelog"

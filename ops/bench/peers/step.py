@@ -1,0 +1,169 @@
+"""The reference step: its records, its state, its topics."""
+
+import struct
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, field
+from importlib.resources import files
+from io import BytesIO
+from random import Random
+from typing import Any, Literal, cast
+
+from confluent_kafka.admin import AdminClient, NewTopic
+from fastavro import schemaless_reader, schemaless_writer
+
+from connectors.writer import InputsUnavailable, inputs_producer
+from ops.settings import Settings
+from schemas.codec import codecs_of
+from schemas.registry import LockedSchema
+
+PARTITIONS = 4
+MEMBERS = 50_000
+STATE = struct.Struct(">qq")
+"""A row: payments so far, their sum in minor units."""
+HEAD_BYTES = 5
+
+_HERE = files("ops.bench.peers")
+PAYMENT = LockedSchema(1, "Payment", 1, "", directory=_HERE)
+REWARD = LockedSchema(2, "Reward", 1, "", directory=_HERE)
+_FLUSH_TIMEOUT_S = 60.0
+_QUEUED_MAX = 200_000
+
+Datum = dict[str, Any]
+Decode = Callable[[bytes], Datum]
+Encode = Callable[[Datum], bytes]
+
+
+@dataclass
+class Given:
+    """What a log holds: payments numbered from zero, and how many each member made."""
+
+    payments: int = 0
+    by_member: Counter[bytes] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a program works. The changelog is the program's own, or made by it; times in milliseconds."""
+
+    brokers: str
+    group: str
+    input_topic: str
+    output_topic: str
+    changelog_topic: str
+    directory: str
+    commit_interval_ms: int
+
+    def arguments(self) -> tuple[str, ...]:
+        """As the command line of a program."""
+        return tuple(str(value) for value in astuple(self))
+
+    @classmethod
+    def of_command_line(cls) -> tuple["Place", list[str]]:
+        """The place this process was given, and what else stands on its command line."""
+        brokers, group, inputs, outputs, changelog, directory, commit_interval_ms, *others = sys.argv[1:]
+        place = cls(brokers, group, inputs, outputs, changelog, directory, int(commit_interval_ms))
+        return place, others
+
+
+def codec(name: Literal["compiled", "fastavro"] | str) -> tuple[Decode, Encode]:
+    """Reads payments and writes rewards. `compiled` is our codec; `fastavro` as anybody would use it."""
+    return _fastavro() if name == "fastavro" else _compiled()
+
+
+def has_compiled_codec() -> bool:
+    """Whether the package was built with a C compiler."""
+    return "compiled" in codecs_of([PAYMENT, REWARD])
+
+
+def rewarded(payment: Datum, count: int, total_minor: int) -> Datum:
+    """The output: one percent, and where the member stands now."""
+    return {
+        "payment_id": payment["payment_id"],
+        "member_id": payment["member_id"],
+        "amount_minor": payment["amount_minor"],
+        "reward_minor": payment["amount_minor"] // 100,
+        "total_minor": total_minor,
+        "count": count,
+        "paid_at": payment["paid_at"],
+    }
+
+
+def payments(wanted: int, *, members: int = MEMBERS, seed: int = 7) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of the input log. The number of a payment is the end of its id."""
+    rnd = Random(seed)
+    write = next(iter(codecs_of([PAYMENT, REWARD]).values())).encode
+    for number in range(wanted):
+        member_id = f"member-{rnd.randrange(members):08d}"
+        payment = {
+            "payment_id": f"pay-{number:012d}",
+            "member_id": member_id,
+            "merchant_id": f"merchant-{rnd.randrange(5_000):06d}",
+            "amount_minor": rnd.randrange(100, 100_000),
+            "currency": "GBP",
+            "paid_at": 1_700_000_000_000 + number * 10,
+            "card": f"tok_{rnd.getrandbits(128):032x}",
+            "mcc": rnd.randrange(1_000, 9_999),
+            "status": "SETTLED",
+            "country": "GB",
+            "channel": "ECOM",
+            "note": "x" * 120,
+        }
+        yield member_id.encode(), write("Payment", payment)
+
+
+def create_topics(brokers: str, *topics: NewTopic) -> None:
+    """Create them; raises KafkaException."""
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 3})
+    for answer in admin.create_topics(list(topics)).values():
+        answer.result()
+
+
+def preload(brokers: str, topic: str, wanted: int, *, members: int = MEMBERS) -> Given:
+    """Create `topic` and write so many payments to it. Raises `InputsUnavailable`."""
+    create_topics(brokers, NewTopic(topic, PARTITIONS, 1))
+    failures: list[Any] = []
+    options = {
+        "delivery.report.only.error": True,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 2**20,
+    }
+    settings = Settings(brokers=brokers)
+    producer = inputs_producer(settings, delivered=lambda error, _: failures.append(error), **options)
+    given = Given()
+    for key, value in payments(wanted, members=members):
+        producer.produce(topic, value, key)
+        given.payments += 1
+        given.by_member[key] += 1
+        if not given.payments % 1_000:
+            producer.poll(0)
+            while len(producer) > _QUEUED_MAX:
+                producer.poll(0.1)
+    if producer.flush(_FLUSH_TIMEOUT_S) or failures:
+        raise InputsUnavailable(f"{topic}: the payments to measure with could not be written")
+    return given
+
+
+def _compiled() -> tuple[Decode, Encode]:
+    compiled = codecs_of([PAYMENT, REWARD])["compiled"]
+    read, write = compiled.decode, compiled.encode
+    return lambda value: read(value)[1], lambda reward: write("Reward", reward)
+
+
+def _fastavro() -> tuple[Decode, Encode]:
+    reader, writer = PAYMENT.parsed(), REWARD.parsed()
+    head = b"\0" + REWARD.schema_id.to_bytes(HEAD_BYTES - 1, "big")
+
+    def decode(value: bytes) -> Datum:
+        body = BytesIO(value)
+        body.seek(HEAD_BYTES)
+        return cast(Datum, schemaless_reader(body, reader, None))
+
+    def encode(reward: Datum) -> bytes:
+        out = BytesIO()
+        out.write(head)
+        schemaless_writer(out, writer, reward)
+        return out.getvalue()
+
+    return decode, encode

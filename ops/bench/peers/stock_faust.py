@@ -1,0 +1,58 @@
+"""The reference step on stock Faust, as its documentation shows it. `… at_least_once` or `… exactly_once`.
+
+Default settings, but for the web server (off: its port may be taken) and the directory of its files. State
+and records travel as bytes, because Faust would decode and encode them as JSON.
+"""
+
+import sys
+from typing import Any
+
+import faust
+
+from ops.bench.peers.step import PARTITIONS, STATE, Place, codec, rewarded
+
+TABLE = "members"
+_RAW: dict[str, Any] = {
+    "key_type": bytes,
+    "value_type": bytes,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+    "partitions": PARTITIONS,
+}
+
+
+def build(place: Place, guarantee: str) -> faust.App:
+    """The app: one agent, one table, one output."""
+    app = faust.App(
+        place.group,
+        broker=f"kafka://{place.brokers}",
+        topic_partitions=PARTITIONS,
+        processing_guarantee=guarantee,
+        web_enabled=False,
+        datadir=place.directory,
+    )
+    decode, encode = codec("fastavro")
+    outputs = app.topic(place.output_topic, **_RAW)
+    members = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=PARTITIONS)
+
+    @app.agent(app.topic(place.input_topic, **_RAW))
+    async def reward(stream: Any) -> None:
+        async for event in stream.events():
+            payment, row = decode(event.value), members.get(event.key)
+            count, total_minor = (0, 0) if row is None else STATE.unpack(row)
+            count, total_minor = count + 1, total_minor + payment["amount_minor"]
+            members[event.key] = STATE.pack(count, total_minor)
+            await outputs.send(key=event.key, value=encode(rewarded(payment, count, total_minor)))
+
+    return app
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    place, (guarantee,) = Place.of_command_line()
+    del sys.argv[1:]
+    faust.Worker(build(place, guarantee), loglevel="warn").execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()
