@@ -5,7 +5,7 @@ fastavro. The compiled one knows the newest version of each record and hands wha
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from schemas.fastavro_codec import SIZE_MAX, Datum, FastavroCodec, head, known_layout
 from schemas.registry import LockedSchema, locked_schemas
@@ -18,6 +18,8 @@ class Codec(Protocol):
     def encode(self) -> Callable[[str, Datum], bytes]: ...
     @property
     def decode(self) -> Callable[[bytes | None], tuple[str, Datum]]: ...
+    @property
+    def decode_fields(self) -> Callable[[bytes | None], tuple[str, tuple[Any, ...], bool]]: ...
 
 
 def codecs_of(schemas: Sequence[LockedSchema]) -> dict[str, Codec]:
@@ -53,3 +55,8 @@ ours.
 
 decode = CODECS[CODEC].decode
 """`decode(value)`: record name and datum, as its newest version. Raises `Undecodable` and nothing else."""
+
+decode_fields = CODECS[CODEC].decode_fields
+"""`decode_fields(value)`: as `decode`, but the values alone, in the order of the schema's fields, and whether
+every string among them is known to be 1 to 128 printable ASCII characters.
+"""

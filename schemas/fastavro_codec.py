@@ -41,6 +41,10 @@ class FastavroCodec:
         by_version = sorted(schemas, key=lambda schema: schema.version)
         newest = {schema.record: schema for schema in by_version}
         self._writers = {record: (head(one.schema_id), _writing(one)) for record, one in newest.items()}
+        self._fields = {
+            record: tuple([field["name"] for field in one.parsed()["fields"]])
+            for record, one in newest.items()
+        }
         self._readers = {
             head(schema_id): _reader(schema, newest[schema.record])
             for schema in by_version
@@ -81,6 +85,11 @@ class FastavroCodec:
         if body.tell() != len(value):
             raise self.surplus(reader.record, len(value) - body.tell())
         return reader.record, datum  # type: ignore[return-value]
+
+    def decode_fields(self, value: bytes | None) -> tuple[str, tuple[Any, ...], bool]:
+        """As `schemas.codec.decode_fields`; calls nothing plain, so that everything gets the closer look."""
+        record, datum = self.decode(value)
+        return record, tuple([datum[name] for name in self._fields[record]]), False
 
     def refusal(self, record: str, error: Exception) -> Undecodable:
         """Bytes that are not the record their id says."""

@@ -68,34 +68,33 @@ def payload_hash(transaction: Transaction) -> bytes:
 def checked(datum: Mapping[str, Any]) -> Transaction:
     """The transaction in a decoded Avro datum. Raises `Rejected` naming the first field that is wrong."""
     transaction = Transaction(**datum)
-    if not _is_plain(transaction):
-        _check(transaction)
+    _check(transaction)
     return transaction
 
 
-def _is_plain(transaction: Transaction) -> bool:
-    """Whether everything is right at a glance; what is not may still be right on a closer look."""
-    t = transaction
-    part, store, mcc = t.part_id, t.store_id, t.mcc
-    employee, receipt, webhook = t.employee_id, t.receipt_id, t.webhook_id
-    return (
-        0 < len(t.partner_id) <= LENGTH_MAX
-        and 0 < len(t.external_id) <= LENGTH_MAX
-        and 0 < len(t.member_id) <= LENGTH_MAX
-        and 0 < len(t.merchant_id) <= LENGTH_MAX
-        and (part is None or 0 < len(part) <= LENGTH_MAX)
-        and (store is None or 0 < len(store) <= LENGTH_MAX)
-        and (mcc is None or 0 < len(mcc) <= LENGTH_MAX)
-        and (employee is None or 0 < len(employee) <= LENGTH_MAX)
-        and (receipt is None or 0 < len(receipt) <= LENGTH_MAX)
-        and (webhook is None or 0 < len(webhook) <= LENGTH_MAX)
-        and f"{t.partner_id}{t.external_id}{t.member_id}{t.merchant_id}"
-        f"{part}{store}{mcc}{employee}{receipt}{webhook}".isprintable()
-        and ":" not in t.partner_id
-        and (t.kind in _AMOUNT_OPTIONAL if t.amount_minor is None else 0 <= t.amount_minor <= AMOUNT_MAX)
-        and t.currency in ISO_4217
-        and EARLIEST <= t.occurred_at < LATEST
-    )
+def from_fields(fields: tuple[Any, ...], *, plain: bool) -> Transaction:
+    """As `checked`, of the fields in the order of the Avro schema.
+
+    `plain`: every string among them is known to be 1 to 128 printable ASCII characters. Then little is left
+    to look at; what does not pass that glance may still be right on a closer look.
+    """
+    (
+        partner_id, external_id, member_id, merchant_id, kind, part_id, amount, currency, occurred_at,
+        channel, store_id, mcc, employee_id, receipt_id, webhook_id, livemode,
+    ) = fields  # fmt: skip
+    transaction = Transaction(
+        partner_id, external_id, member_id, merchant_id, kind, currency, occurred_at, channel, amount,
+        part_id, store_id, mcc, employee_id, receipt_id, webhook_id, livemode,
+    )  # fmt: skip
+    if not (
+        plain
+        and ":" not in partner_id
+        and (kind in _AMOUNT_OPTIONAL if amount is None else 0 <= amount <= AMOUNT_MAX)
+        and currency in ISO_4217
+        and EARLIEST <= occurred_at < LATEST
+    ):
+        _check(transaction)
+    return transaction
 
 
 def _check(transaction: Transaction) -> None:

@@ -4,27 +4,50 @@ from heapq import heappop, heappush
 
 from schemas.times import Micros
 
-NEVER: Micros = 2**63
+DRAWER: Micros = 3_600 * 1_000_000
+"""An hour: what is due later than the open drawer lies unsorted in one of its own."""
 
 
 class DueIndex:
-    """Keys by due time. An entry whose row moved on is stale; whoever pops it compares it with the row."""
+    """Keys by due time. An entry whose row moved on is stale; whoever pops it compares it with the row.
+
+    A calendar queue: one heap of all entries would cost more the more is held; here only an hour is sorted.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[Micros, bytes]] = []
+        self._open: list[tuple[Micros, bytes]] = []
+        self._open_until: Micros = 0
+        self._drawers: dict[int, list[tuple[Micros, bytes]]] = {}
+        self._numbers: list[int] = []
+        self._size = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return self._size
 
     def push(self, due_at: Micros, key: bytes) -> None:
         """Notes that `key` is due at `due_at`."""
-        heappush(self._heap, (due_at, key))
+        self._size += 1
+        if due_at < self._open_until:
+            heappush(self._open, (due_at, key))
+            return
+        number = due_at // DRAWER
+        drawer = self._drawers.get(number)
+        if drawer is None:
+            self._drawers[number] = [(due_at, key)]
+            heappush(self._numbers, number)
+        else:
+            drawer.append((due_at, key))
 
-    @property
-    def next_at(self) -> Micros:
-        """When the first entry is due; `NEVER` when there is none."""
-        return self._heap[0][0] if self._heap else NEVER
-
-    def pop(self) -> tuple[Micros, bytes]:
-        """The first entry, removed."""
-        return heappop(self._heap)
+    def pop(self, now: Micros) -> tuple[Micros, bytes] | None:
+        """The first entry that is due at `now`, removed; None when nothing is."""
+        while not self._open:
+            if not self._numbers or self._numbers[0] * DRAWER > now:
+                return None
+            number = heappop(self._numbers)
+            self._open = self._drawers.pop(number)
+            self._open.sort()  # a sorted list is a heap
+            self._open_until = (number + 1) * DRAWER
+        if self._open[0][0] > now:
+            return None
+        self._size -= 1
+        return heappop(self._open)

@@ -14,7 +14,7 @@ from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramsRefused, from_datum, to_datum
 from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
-from schemas.transactions import Transaction, checked
+from schemas.transactions import Transaction, from_fields
 from streams import quarantine
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
@@ -129,15 +129,20 @@ class CashbackFold:
 
     def apply(self, record: InputRecord) -> None:
         try:
-            name, datum = codec.decode(record.value)
+            if record.headers:
+                quarantine.require_readable(record.headers)
+            name, fields, plain = codec.decode_fields(record.value)
             if name == "Transaction":
-                transaction = self._checked(record, datum)
+                transaction = from_fields(fields, plain=plain)
+                if record.key != transaction.key:
+                    problem = f"{record.key!r} is not partner_id:member_id"
+                    raise Rejected("key", problem, "key the message by its member")
                 self.log.transact(transaction, record.value or b"", record.offset, self._check_age)
                 self._bad_run.good()
             elif name == "Tick":
                 self.counts["tick"] += 1
             elif name == "Program":
-                self._publish(datum)
+                self._publish(codec.decode(record.value)[1])
             else:
                 raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
         except Rejected as error:
@@ -157,14 +162,6 @@ class CashbackFold:
             return clock_of(record.headers) or 0
         except Rejected:
             return 0  # a damaged stamp moves nothing; the record is judged by its own merits
-
-    def _checked(self, record: InputRecord, datum: dict[str, Any]) -> Transaction:
-        transaction = checked(datum)
-        if record.key != transaction.key:
-            raise Rejected(
-                "key", f"{record.key!r} is not partner_id:member_id", "key the message by its member"
-            )
-        return transaction
 
     def _check_age(self, transaction: Transaction) -> None:
         """Nobody back-dates past a hold. A repetition may come at any time: it changes nothing."""

@@ -50,7 +50,10 @@ def require_amount(purchase: Purchase, transaction: Transaction, catalogue: Cata
 
 def waits(purchase: Purchase) -> bool:
     """Whether any pair waits for the amount to change."""
-    return not AMOUNT_REASONS.isdisjoint([pair.reason for pair in purchase.pairs])
+    for pair in purchase.pairs:  # noqa: SIM110 - any() costs three times as much for the usual one
+        if pair.reason in AMOUNT_REASONS:
+            return True
+    return False
 
 
 def judge_again(purchase: Purchase, catalogue: Catalogue, clock: Micros) -> bool:

@@ -83,8 +83,8 @@ class MemberLog:
         """Moves the clock and fires what is due, at most `budget` rows; True when more is due."""
         if to > self.clock:
             self.clock = to
-        while budget and self.due.next_at <= self.clock:
-            budget -= self._fire(*self.due.pop())
+        while budget and (entry := self.due.pop(self.clock)) is not None:
+            budget -= self._fire(*entry)
         return not budget
 
     def publish(self, spec: ProgramSpec) -> bool:
@@ -162,7 +162,9 @@ class MemberLog:
     def _open(self, who: PurchaseId, purchase: Purchase, transaction: Transaction) -> None:
         """Binds a purchase to its merchant and currency, and lets what was parked for it join."""
         purchase.merchant_id, purchase.currency = transaction.merchant_id, transaction.currency
-        self.parked -= bool(purchase.parked)
+        if not purchase.parked:
+            return
+        self.parked -= 1
         for parked in refunds.join(purchase):
             self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
             self.counts["parked_conflict"] += 1
@@ -178,7 +180,7 @@ class MemberLog:
             program = self.catalogue.get(pair.program_id, pair.version)
             if not is_judged_now and pending.is_expired(purchase, program, self.clock):
                 continue
-            reward = judging.reward_now(purchase, pair, program)
+            reward = pair.amount if is_judged_now else judging.reward_now(purchase, pair, program)
             for change in pending.adjust(pair, max(0, reward - pair.cleared_sum), transaction.kind, at):
                 record, datum = announce.transition(who, purchase, pair, program, change, transaction)
                 self._emit(who, record, datum)
@@ -201,9 +203,10 @@ class MemberLog:
             return False
         purchase = unpack(row)
         who = from_row_key(key)
-        for parked in refunds.overdue(purchase, due_at, self._patience):
-            self._outcomes.unparked(who, parked, "parked_too_long", "its purchase never came")
-            self.counts["parked_too_long"] += 1
+        if purchase.parked:
+            for parked in refunds.overdue(purchase, due_at, self._patience):
+                self._outcomes.unparked(who, parked, "parked_too_long", "its purchase never came")
+                self.counts["parked_too_long"] += 1
         resolved = False
         for pair in purchase.pairs:
             program = self.catalogue.get(pair.program_id, pair.version)
@@ -230,12 +233,16 @@ class MemberLog:
 
     def _due_at(self, purchase: Purchase) -> Micros:
         """When a row is due: its first pair or parked event, or, when it is finished, to be forgotten."""
-        dues = [parked.arrived_at + self._patience for parked in purchase.parked]
+        due_at = 0
+        for parked in purchase.parked:
+            at = parked.arrived_at + self._patience
+            due_at = min(due_at, at) if due_at else at
         for pair in purchase.pairs:
             if pair.pending:
                 program = self.catalogue.get(pair.program_id, pair.version)
-                dues.append(pending.resolves_at(purchase, pair, program))
-        return min(dues) if dues else purchase.touched_at + self._horizon
+                at = pending.resolves_at(purchase, pair, program)
+                due_at = min(due_at, at) if due_at else at
+        return due_at or purchase.touched_at + self._horizon
 
     def _emit(self, who: PurchaseId, record: str, datum: Datum) -> None:
         self.counts[record] += 1
@@ -254,7 +261,11 @@ def _check_room(purchase: Purchase, transaction: Transaction) -> None:
     if len(purchase.parked) >= PARKED_MAX + room and not dedup.opens(transaction):
         problem = f"more than {PARKED_MAX} events wait for a purchase that never came"
         raise Rejected("external_id", problem, "send the purchase first")
-    so_far = {AUTHORIZED: purchase.authorized, SETTLED: purchase.captured}.get(transaction.kind, 0)
+    kind, so_far = transaction.kind, 0
+    if kind == SETTLED:
+        so_far = purchase.captured
+    elif kind == AUTHORIZED:
+        so_far = purchase.authorized
     if so_far + (transaction.amount_minor or 0) > AMOUNT_MAX:
         problem = f"brings the purchase above {AMOUNT_MAX}"
         raise Rejected("amount_minor", problem, "send minor units of one purchase")

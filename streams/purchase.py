@@ -124,7 +124,7 @@ class Purchase(msgspec.Struct, array_like=True, gc=False):
         return any(pair.cleared for pair in self.pairs)
 
 
-class PurchaseId(msgspec.Struct, frozen=True, gc=False):
+class PurchaseId(msgspec.Struct, gc=False):
     """Who bought what: the identity of a purchase."""
 
     partner_id: str
@@ -133,8 +133,16 @@ class PurchaseId(msgspec.Struct, frozen=True, gc=False):
     livemode: bool
     member_key: bytes
     """Key of everything said about the member."""
-    transaction_id: str
-    """Its deterministic id."""
+    _transaction_id: str = ""
+
+    @property
+    def transaction_id(self) -> str:
+        """Its deterministic id; made when first asked for, as not every record has an outcome."""
+        if not self._transaction_id:
+            self._transaction_id = ids.transaction_id(
+                self.livemode, self.partner_id, self.member_id, self.external_id
+            )
+        return self._transaction_id
 
 
 def record_fact(purchase: Purchase, kind: str, amount: int, occurred_at: Micros) -> None:
@@ -161,16 +169,13 @@ _decode = msgspec.msgpack.Decoder(Purchase).decode
 
 def identity(transaction: Transaction) -> PurchaseId:
     """The purchase a transaction belongs to."""
-    return _purchase_id(
-        transaction.partner_id, transaction.member_id, transaction.external_id, transaction.livemode
+    return PurchaseId(
+        transaction.partner_id,
+        transaction.member_id,
+        transaction.external_id,
+        transaction.livemode,
+        transaction.key,
     )
-
-
-def _purchase_id(partner_id: str, member_id: str, external_id: str, livemode: bool) -> PurchaseId:
-    # What every outcome of a record repeats is made once.
-    key = f"{partner_id}:{member_id}".encode()
-    transaction_id = ids.transaction_id(livemode, partner_id, member_id, external_id)
-    return PurchaseId(partner_id, member_id, external_id, livemode, key, transaction_id)
 
 
 def row_key(purchase: PurchaseId) -> bytes:
@@ -187,7 +192,7 @@ def is_purchase(key: bytes) -> bool:
 def from_row_key(key: bytes) -> PurchaseId:
     """The purchase of a row key."""
     partner_id, member_id, external_id, mode = key[1:].decode().split("\x1f")
-    return _purchase_id(partner_id, member_id, external_id, mode == "1")
+    return PurchaseId(partner_id, member_id, external_id, mode == "1", f"{partner_id}:{member_id}".encode())
 
 
 def pack(purchase: Purchase, due_at: Micros) -> bytes:
@@ -202,7 +207,7 @@ def waits_for_purchase(row: bytes) -> bool:
 
 def unpack(row: bytes) -> Purchase:
     """The purchase in a row. Raises `msgspec.MsgspecError` for bytes that are none: damaged state."""
-    return _decode(memoryview(row)[_DUE_BYTES:])
+    return _decode(row[_DUE_BYTES:])
 
 
 def due_of(row: bytes) -> Micros:

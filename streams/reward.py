@@ -19,7 +19,7 @@ def earned(program: Program, net: int, gross: int) -> int:
     if net <= 0 or net < program.min_spend:
         return 0
     least = reward_on(program, net)
-    for rung in program.rungs:
+    for rung in program.rungs if net < gross else ():
         if net <= rung.starts_after < gross:
             # within a rung the reward never falls, so its lowest amount is its least
             least = min(least, _on_rung(rung, rung.starts_after + 1))
@@ -27,9 +27,10 @@ def earned(program: Program, net: int, gross: int) -> int:
 
 
 def _rung_of(rungs: tuple[Rung, ...], amount: int) -> Rung:
-    for rung in reversed(rungs):
-        if amount > rung.starts_after:
-            return rung
+    if len(rungs) > 1:
+        for rung in reversed(rungs):
+            if amount > rung.starts_after:
+                return rung
     return rungs[0]
 
 

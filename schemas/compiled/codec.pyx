@@ -13,7 +13,8 @@ from cpython.list cimport PyList_Append
 from cpython.long cimport PyLong_Check
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_DecodeUTF8
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -43,6 +44,7 @@ cdef enum:
     HEAD = 5          # a zero byte and the schema's id
     VARINT_MAX = 10   # bytes of the longest number
     ON_STACK = 1024   # bytes a record may have before memory is asked for
+    PLAIN_MAX = 128   # characters of a plain string
 
 
 class Malformed(Exception):
@@ -77,6 +79,7 @@ cdef class Step:
 cdef struct Span:
     const unsigned char* at
     const unsigned char* end
+    bint plain    # every string so far was 1 to PLAIN_MAX printable ASCII characters
 
 
 cdef int read_long(Step step, Span* data, int64_t* number) except -1:
@@ -99,6 +102,16 @@ cdef int read_long(Step step, Span* data, int64_t* number) except -1:
     return 0
 
 
+cdef inline bint is_plain(const unsigned char* text, int64_t size) noexcept:
+    cdef unsigned char odd = 0
+    cdef int64_t index
+    if size < 1 or size > PLAIN_MAX:
+        return False
+    for index in range(size):    # without a branch: the compiler takes many bytes at once
+        odd |= <unsigned char>(text[index] - 0x20) > 0x5E
+    return not odd
+
+
 cdef object read(Step step, Span* data):
     cdef int64_t number
     cdef object text
@@ -113,6 +126,7 @@ cdef object read(Step step, Span* data):
         if number < 0 or number > data.end - data.at:
             raise Malformed(f"{step.place}: a string of {number} bytes where {data.end - data.at} are left")
         text = PyUnicode_DecodeUTF8(<const char*>data.at, number, NULL)
+        data.plain = data.plain and is_plain(data.at, number)
         data.at += number
         return text
     if step.kind == LONG:
@@ -146,6 +160,16 @@ cdef dict read_record(Step step, Span* data):
         value = read(<Step>PyTuple_GET_ITEM(step.parts, index), data)
         PyDict_SetItem(record, <object>PyTuple_GET_ITEM(step.names, index), value)
     return record
+
+
+cdef tuple read_fields(Step step, Span* data):
+    cdef Py_ssize_t index, count = PyTuple_GET_SIZE(step.names)
+    cdef tuple fields = PyTuple_New(count)
+    for index in range(count):
+        value = read(<Step>PyTuple_GET_ITEM(step.parts, index), data)
+        Py_INCREF(value)
+        PyTuple_SET_ITEM(fields, index, value)
+    return fields
 
 
 cdef list read_array(Step step, Span* data):
@@ -329,6 +353,12 @@ cdef class Codec:
         self.size_max = size_max
 
     def decode(self, value):
+        return self._decode(value, False)
+
+    def decode_fields(self, value):
+        return self._decode(value, True)
+
+    cdef object _decode(self, object value, bint as_fields):
         cdef Span data
         cdef uint32_t schema_id
         cdef Py_ssize_t size
@@ -341,16 +371,22 @@ cdef class Codec:
                 schema_id = (<uint32_t>data.at[1] << 24) | (data.at[2] << 16) | (data.at[3] << 8) | data.at[4]
                 reader = PyDict_GetItemWithError(self.readers, schema_id)
         if reader == NULL:
-            return self.fallback.decode(value)
+            return self.fallback.decode_fields(value) if as_fields else self.fallback.decode(value)
         found = <tuple>reader
         data.end = data.at + size
         data.at += HEAD
+        data.plain = True
         try:
-            datum = read_record(<Step>PyTuple_GET_ITEM(found, 1), &data)
+            if as_fields:
+                datum = read_fields(<Step>PyTuple_GET_ITEM(found, 1), &data)
+            else:
+                datum = read_record(<Step>PyTuple_GET_ITEM(found, 1), &data)
         except (Malformed, UnicodeDecodeError) as error:
             raise self.fallback.refusal(found[0], error) from error
         if data.at != data.end:
             raise self.fallback.surplus(found[0], data.end - data.at)
+        if as_fields:
+            return <object>PyTuple_GET_ITEM(found, 0), datum, bool(data.plain)
         return <object>PyTuple_GET_ITEM(found, 0), datum
 
     def encode(self, record, datum):

@@ -200,6 +200,23 @@ def reading(decode: Callable[[bytes], Any], value: bytes) -> Outcome:
         return "refused", str(refusal)
 
 
+def in_fields(codec: Codec, value: bytes) -> tuple[str, dict[str, Any]]:
+    """What `decode_fields` read, as `decode` gives it."""
+    record, fields, plain = codec.decode_fields(value)
+    if plain:
+        assert all(is_plain(field) for field in fields), fields
+    return record, dict(zip(LAYOUTS[record].names, fields, strict=True))
+
+
+def is_plain(field: Any) -> bool:
+    """Whether every string in it is 1 to 128 printable ASCII characters."""
+    if isinstance(field, dict):
+        return all(is_plain(each) for each in field.values())
+    if isinstance(field, list):
+        return all(is_plain(each) for each in field)
+    return not isinstance(field, str) or (0 < len(field) <= 128 and field.isascii() and field.isprintable())
+
+
 def bare_reading(value: bytes) -> Outcome:
     record = next(record for record, head in HEADS.items() if value.startswith(head))
     body = BytesIO(value[5:])
@@ -265,6 +282,9 @@ class Fuzz:
 
     def _read(self, value: bytes) -> None:
         compiled, fallback = (reading(codec.decode, value) for codec in self._codecs)
+        for codec, whole in zip(self._codecs, (compiled, fallback), strict=True):
+            if reading(lambda value, codec=codec: in_fields(codec, value), value) != whole:  # type: ignore[misc]
+                self.unexplained.append(f"decode_fields differs from decode: {value.hex()}")
         self._judge("read", compiled, fallback, bare_reading(value), LAXER_READING, value.hex())
 
     def _write(self, record: str, datum: Any) -> None:

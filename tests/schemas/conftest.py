@@ -18,7 +18,7 @@ def codec_in_use(request: pytest.FixtureRequest) -> Iterator[str]:
     """Name of the codec behind `encode` and `decode` of the module that asks."""
     name: str = request.param
     with pytest.MonkeyPatch.context() as patch:
-        for function in ("encode", "decode"):
+        for function in ("encode", "decode", "decode_fields"):
             patch.setattr(codec, function, getattr(codec.CODECS[name], function))
             if function in vars(request.module):
                 patch.setattr(request.module, function, getattr(codec.CODECS[name], function))

@@ -1,5 +1,6 @@
 """Every kind of bad input that a partner can send is refused with the field and the remedy."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -9,12 +10,14 @@ from fastavro import schemaless_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import codec
 from schemas.codec import decode, encode
 from schemas.errors import Rejected, Undecodable
+from schemas.money import AMOUNT_MAX
 from schemas.programs import ProgramsRefused, parse_program
 from schemas.registry import latest
-from schemas.times import from_iso, to_iso
-from schemas.transactions import FIELDS, Transaction, checked, from_json, to_datum, to_json
+from schemas.times import EARLIEST, LATEST, from_iso, to_iso
+from schemas.transactions import FIELDS, Transaction, checked, from_fields, from_json, to_datum, to_json
 
 LINE: dict[str, Any] = {
     "partner_id": "grocer", "external_id": "txn_1", "member_id": "m-42", "merchant_id": "grocer-sa",
@@ -201,3 +204,32 @@ def test_a_good_transaction_goes_over_kafka_and_through_json_unchanged(
     value = encode("Transaction", to_datum(transaction))
     assert value[5:] == out.getvalue()
     assert checked(decode(value)[1]) == from_json(to_json(transaction)) == transaction
+    _, fields, plain = codec.decode_fields(value)
+    assert from_fields(fields, plain=plain) == transaction
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {
+            "partner_id": st.sampled_from(["p", "", "a:b", "x" * 128, "x" * 129, "a\tb", "é", "\x7f"]),
+            "part_id": st.sampled_from([None, "1", "", "y" * 129, "\u2028"]),
+            "amount_minor": st.sampled_from([None, -1, 0, 5, AMOUNT_MAX, AMOUNT_MAX + 1]),
+            "kind": st.sampled_from(["AUTHORIZED", "SETTLED", "REFUNDED", "VOIDED"]),
+            "currency": st.sampled_from(["EUR", "eur", "", "XXQ"]),
+            "occurred_at": st.sampled_from([0, EARLIEST - 1, EARLIEST, LATEST - 1, LATEST]),
+        }
+    )
+)
+def test_a_glance_and_a_close_look_decide_alike(change: dict[str, Any]) -> None:
+    value = encode("Transaction", DATUM | change)
+    _, fields, plain = codec.decode_fields(value)
+
+    assert said(lambda: from_fields(fields, plain=plain)) == said(lambda: checked(decode(value)[1]))
+
+
+def said(make: Callable[[], Transaction]) -> Transaction | str:
+    try:
+        return make()
+    except Rejected as refusal:
+        return str(refusal)
