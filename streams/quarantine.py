@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 
+from schemas.errors import Undecodable
+
 Headers = list[tuple[str, bytes]]
 
 KEY_BYTES_MAX = 64 * 1024
@@ -34,12 +36,29 @@ def bounded(key: bytes, value: bytes, given: Sequence[tuple[str, bytes]]) -> tup
 
     A record may be larger than any topic takes: compressed, or with huge headers.
     """
-    kept = [*given]
+    kept = [(_spelt(name), content) for name, content in given]
     if sum(len(name) + len(content or b"") for name, content in kept) > HEADER_BYTES_MAX:
         kept = [("cashback.headers_dropped", str(len(kept)).encode())]
     if len(value) > VALUE_BYTES_MAX:
         kept.append(("cashback.value_bytes", str(len(value)).encode()))
     return key[:KEY_BYTES_MAX], value[:VALUE_BYTES_MAX], kept
+
+
+def require_readable(given: Sequence[tuple[str, bytes]]) -> None:
+    """Raises `Undecodable` for a header key that is not UTF-8: the engine hands it on with surrogates."""
+    for name, _ in given:
+        if not name.isascii():
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise Undecodable(
+                    "headers", f"the key {name!a} is not UTF-8", "name headers in UTF-8"
+                ) from None
+
+
+def _spelt(name: str) -> str:
+    """A header key as text; bytes that are none become `\\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class BadRun:

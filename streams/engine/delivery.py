@@ -20,6 +20,7 @@ from faust.types import TP, Message
 from streams.engine.assignment import Assignment
 from streams.engine.batch import Batch
 from streams.engine.exits import ExitCode, FailStop
+from streams.engine.lenient import read_leniently
 from streams.engine.settings import EngineSettings
 
 _FETCH_WAIT_S = 0.25
@@ -43,6 +44,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         settings = self.transport.settings
         self._assignor = self.app.assignor
+        read_leniently()
         return aiokafka.AIOKafkaConsumer(
             bootstrap_servers=settings.brokers.split(","),
             client_id=settings.app_id,

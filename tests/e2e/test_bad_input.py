@@ -15,6 +15,7 @@ from tests.e2e.bad_inputs import Bad, bad_inputs, bytes_of, payment, program
 from tests.e2e.pipeline import Pipeline
 from tests.e2e.topic_reading import Record
 from tests.e2e.watch import INPUT, Watch
+from tests.engine.raw_records import append_raw
 from tests.eventually import eventually
 
 WORKER = "worker-1"
@@ -72,6 +73,23 @@ def test_every_bad_input_ends_in_quarantine_with_field_and_remedy_and_good_ones_
         assert {record.said["__connect.errors.topic"] for record in refused} == {inputs}
         assert rewarded(pipeline) == good
         assert isinstance(readiness(pipeline), Ready)
+
+
+def test_a_header_key_that_is_not_utf8_is_set_aside_and_the_stream_goes_on(
+    settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    with Pipeline(settings(clock="event"), tmp_path) as pipeline:
+        inputs = INPUTS.full_name(pipeline.settings.topic_prefix)
+        publish(pipeline.settings)
+        good = [(b"bank:ann", bytes_of(payment(name)), ()) for name in ("first", "last")]
+        bad = (b"bank:ann", bytes_of(payment("bad")), [(b"trace", b"1"), (b"\xff\xfe", b"2")])
+        append_raw(pipeline.settings.brokers, inputs, 1, [good[0], bad, good[1]])
+        pipeline.start(WORKER)
+        eventually(lambda: rewarded(pipeline) == ["first", "last"], timeout_s=WAIT_S)
+        (refused,) = quarantined(pipeline)
+        row = Bad("a header key", bad[1], "undecodable", "headers", "name headers in UTF-8")
+        assert faults(row, refused) == []
+        assert (refused.said["trace"], refused.said["\\xff\\xfe"]) == ("1", "2")
 
 
 def faults(row: Bad, record: Record) -> list[str]:
