@@ -97,15 +97,17 @@ class Kafka:
 
         Raises `StartError`. Call it from a thread that lives as long as the broker.
         """
+        self.prepare()
+        self._child = start_tethered(
+            [*self._java(), "kafka.Kafka", str(self._properties)], log=self.log, pid_file=self._pid_file
+        )
+
+    def prepare(self) -> None:
+        """What `launch` does before the broker runs; from any thread. Raises `StartError`."""
         self.directory.mkdir(parents=True, exist_ok=True)
         end_leftover(self._pid_file)
-        java = [str(find_java()), *HEAP, f"-Dlog4j2.configurationFile={_LOG_CONFIG}"]
-        java += ["-cp", ":".join(str(jar) for jar in classpath(self.home, self.say))]
-        properties = self._write_properties()
-        self._format(java, properties)
-        self._child = start_tethered(
-            [*java, "kafka.Kafka", str(properties)], log=self.log, pid_file=self._pid_file
-        )
+        self._write_properties()
+        self._format()
 
     def wait_ready(self) -> None:
         """Return when a client was answered. Raises `StartError` with the end of the broker's log."""
@@ -136,6 +138,12 @@ class Kafka:
             self._pid_file.unlink(missing_ok=True)
             self._child = None
 
+    def kill(self) -> None:
+        """SIGKILL, as an accident would: gone when this returns, its data as it lay there."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
     def has_ended(self) -> bool:
         """Whether the broker was started and is gone."""
         return self._child is not None and self._child.poll() is not None
@@ -144,7 +152,15 @@ class Kafka:
     def _pid_file(self) -> Path:
         return self.directory / "kafka.pid"
 
-    def _write_properties(self) -> Path:
+    @property
+    def _properties(self) -> Path:
+        return self.directory / "server.properties"
+
+    def _java(self) -> list[str]:
+        java = [str(find_java()), *HEAP, f"-Dlog4j2.configurationFile={_LOG_CONFIG}"]
+        return [*java, "-cp", ":".join(str(jar) for jar in classpath(self.home, self.say))]
+
+    def _write_properties(self) -> None:
         self._port, controller_port = self._ports()
         voters = self.node.voters or (f"{self.node.node_id}@{LOOPBACK}:{controller_port}",)
         settings = {
@@ -164,9 +180,7 @@ class Kafka:
             **ONE_MACHINE,
             **self.overrides,
         }
-        properties = self.directory / "server.properties"
-        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        return properties
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     def _ports(self) -> tuple[int, int]:
         remembered = self.directory / "ports.json"
@@ -176,11 +190,12 @@ class Kafka:
         remembered.write_text(json.dumps({"broker": port, "controller": controller_port}))
         return port, controller_port
 
-    def _format(self, java: list[str], properties: Path) -> None:
+    def _format(self) -> None:
         if (self.directory / "log" / "meta.properties").exists():
             return
         cluster_id = self.node.cluster_id or str(uuid.uuid4())
-        format_it = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+        tool = [*self._java(), "kafka.tools.StorageTool", "format"]
+        format_it = [*tool, "-t", cluster_id, "-c", str(self._properties)]
         formatted = subprocess.run(format_it, capture_output=True, text=True, timeout=START_TIMEOUT_S)
         if formatted.returncode != 0:
             raise StartError(f"Kafka cannot prepare {self.directory}: {formatted.stdout}{formatted.stderr}")

@@ -1,6 +1,7 @@
 """Free TCP ports on loopback."""
 
 import socket
+from random import sample
 
 LOOPBACK = "127.0.0.1"
 
@@ -24,3 +25,12 @@ def free_port(preferred: int | None = None) -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+LASTING = range(20_000, 32_000)
+"""Below what Linux hands out to outgoing connections: a port of a server that is down stays free."""
+
+
+def lasting_ports(count: int) -> list[int]:
+    """Free ports that nobody takes by chance while their server is down."""
+    return sample([port for port in LASTING if is_free(port)], count)

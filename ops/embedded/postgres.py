@@ -40,7 +40,7 @@ SERVER = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "60",
-    "shared_buffers": "128MB",
+    "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "io_method": "sync",
     "jit": "off",
@@ -117,6 +117,12 @@ class Postgres:
             stop(self._child, first=signal.SIGINT, timeout_s=STOP_TIMEOUT_S)
             self._pid_file.unlink(missing_ok=True)
             self._child = None
+
+    def kill(self) -> None:
+        """SIGKILL, as an accident would: its first process is gone when this returns."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
 
     def has_ended(self) -> bool:
         """Whether the server was started and is gone."""

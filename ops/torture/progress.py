@@ -1,0 +1,122 @@
+"""What a run has done so far, in files that outlive it: a run that was cut goes on from them."""
+
+import json
+import threading
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.torture.faults import FORMS, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Felt:
+    """A fault that was struck. `pause_s`: the longest pause of its stages; None: they did not go on."""
+
+    number: int
+    kind: Kind
+    share: float
+    pause_s: float | None
+    lasted_s: float
+    note: str
+    stuck: str = ""
+    skipped: str = ""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its stages took longer than they may."""
+        return not self.skipped and (self.pause_s is None or self.pause_s > FORMS[self.kind].limit_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for; the same plan is the same schedule over the same inputs."""
+
+    seed: int
+    faults: int
+    inputs: int
+    inputs_per_s: int
+    only: tuple[Kind, ...] = tuple(Kind)
+
+
+@dataclass
+class Progress:
+    """`written`: inputs acknowledged, in the order of the stream."""
+
+    directory: Path
+    plan: Plan
+    written: int = 0
+    replayed: int = 0
+    has_programs: bool = False
+    is_over: bool = False
+    seconds: float = 0.0
+    resumed: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    offsets_ahead: list[str] = field(default_factory=list)
+    felt: list[Felt] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def begin(cls, directory: Path, plan: Plan) -> "Progress":
+        """A new run. Raises FileExistsError where there is one already."""
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "plan.json").open("x") as file:
+            json.dump(asdict(plan), file)
+        return cls(directory, plan)
+
+    @classmethod
+    def resume(cls, directory: Path) -> "Progress":
+        """A run as it was left. Raises FileNotFoundError where there is none."""
+        said = json.loads((directory / "plan.json").read_text())
+        plan = Plan(**{**said, "only": tuple(Kind(each) for each in said["only"])})
+        progress = cls(directory, plan)
+        if (directory / "progress.json").exists():
+            for name, value in json.loads((directory / "progress.json").read_text()).items():
+                setattr(progress, name, value)
+        progress.resumed += 1
+        if progress._faults.exists():
+            whole = [line for line in progress._faults.read_text().splitlines() if line.endswith("}")]
+            progress.felt = [_felt(json.loads(line)) for line in whole]
+        return progress
+
+    @property
+    def done(self) -> set[int]:
+        """Numbers of the faults that need not be struck again."""
+        return {each.number for each in self.felt}
+
+    @property
+    def share(self) -> float:
+        """Of the inputs, written."""
+        return self.written / max(1, self.plan.inputs)
+
+    def note(self, felt: Felt) -> None:
+        """Keep what became of a fault."""
+        with self._lock:
+            self.felt.append(felt)
+            with self._faults.open("a") as file:
+                file.write(json.dumps(asdict(felt)) + "\n")
+
+    def save(self) -> None:
+        """Keep the figures."""
+        kept = (
+            "written",
+            "replayed",
+            "has_programs",
+            "is_over",
+            "seconds",
+            "resumed",
+            "outcomes",
+            "offsets_ahead",
+        )
+        with self._lock:
+            unfinished = self.directory / "progress.unfinished"
+            unfinished.write_text(json.dumps({name: getattr(self, name) for name in kept}))
+            unfinished.replace(self.directory / "progress.json")
+
+    @property
+    def _faults(self) -> Path:
+        return self.directory / "faults.jsonl"
+
+
+def _felt(line: dict[str, Any]) -> Felt:
+    return Felt(**{**line, "kind": Kind(line["kind"])})

@@ -1,0 +1,75 @@
+"""A run from its start, or from where it was cut, to its report."""
+
+import json
+import time
+from dataclasses import dataclass
+
+from ops.embedded.jars import Say
+from ops.settings import Settings
+from ops.torture.battle import UNTIL, Battle, programs
+from ops.torture.judgement import judge
+from ops.torture.progress import Progress
+from ops.torture.receiver import counts
+from ops.torture.report import Report, as_text
+from ops.torture.system import System
+from ops.torture.waiting import wait_until
+from ops.torture.watch import Watch
+
+DRAIN_S = 900.0
+
+
+class Unfinished(Exception):
+    """The run was ended before all was written, struck and judged; says how it goes on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """`seconds`: end after so long, to be resumed. `faketime`: path of libfaketime."""
+
+    seconds: float | None = None
+    faketime: str | None = None
+    small_disk: bool = True
+
+
+def torture(progress: Progress, settings: Settings, options: Options, say: Say) -> Report:
+    """Run to the end and write `report.json` and `report.txt`.
+
+    Raises `Unfinished`, `Abandoned`, `StartError`, `NotInTime`.
+    """
+    directory, began_s = progress.directory, time.monotonic()
+    before_s = progress.seconds
+    deadline_s = None if options.seconds is None else began_s + options.seconds
+    say(f"seed {progress.plan.seed}; everything is in {directory}")
+    system = System(directory, settings, say=say, small_disk=options.small_disk)
+    with system:
+        system.start_processes()
+        with Watch(system.inside, system.layout.receiver) as watch:
+            try:
+                if not progress.is_over:
+                    battle = Battle(system, watch, progress, say, options.faketime, deadline_s)
+                    battle.run()
+                    if battle.is_out_of_time():
+                        raise Unfinished(f"time is up; it goes on with --resume {directory}")
+                    progress.is_over = True
+                    progress.save()
+                say("All is written and struck; waiting until the system is at rest")
+                wait_until(watch.is_done, "all work is done", timeout_s=DRAIN_S, every_s=1)
+            finally:
+                progress.offsets_ahead += watch.offsets_ahead
+                progress.seconds = before_s + time.monotonic() - began_s
+                progress.save()
+        received = counts(system.layout.receiver)
+        system.supervisor.close()
+        say("Recomputing everything from what lies on `inputs`")
+        judgement = judge(
+            system.inside, directory, programs(), UNTIL,
+            received_counts=received, offsets_ahead=progress.offsets_ahead,
+        )  # fmt: skip
+    progress.seconds = before_s + time.monotonic() - began_s
+    progress.save()
+    report = Report(progress, judgement, received)
+    (directory / "report.json").write_text(json.dumps(report.as_json(), indent=2))
+    (directory / "report.txt").write_text(as_text(report) + "\n")
+    if system.disk:
+        system.disk.remove()
+    return report

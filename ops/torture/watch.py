@@ -1,0 +1,179 @@
+"""How far every stage has come, looked at all the time: for measuring pauses, and for waiting.
+
+A look that got no answer is no look: nothing counts as progress then. With every look I8 is checked too:
+no offset that is committed may be ahead of the position in the changelog.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from ops.settings import Settings
+from ops.torture.looking import Follower, Group, NoAnswer, Table, next_offsets
+from ops.torture.receiver import counts
+from ops.torture.waiting import NotInTime
+from schemas.topics import CASHBACK_EVENTS, INPUTS, STATE, WORKER_GROUP
+from streams.engine.position import POSITION_KEY, Position
+
+LOOK_EVERY_S = 0.2
+QUIET_LOOKS = 8
+AHEAD_S_MAX = 60.0
+"""How long a committed offset may seem ahead: a transaction reaches its partitions one after the other."""
+
+_POSITIONS = "SELECT partition, next_offset FROM sink_positions WHERE topic = %s"
+_QUEUED = "SELECT EXISTS (SELECT FROM webhook_queue WHERE due_at <= now())"
+
+
+class Stage(StrEnum):
+    """A part of the stream that goes on by itself."""
+
+    INPUT = "inputs decided"
+    LEDGER = "entries posted"
+    WEBHOOKS = "webhooks delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place of a stage: how far it has come, and whether more waits for it."""
+
+    done: int
+    waits: bool
+
+    def has_gone_on_since(self, before: "Place") -> bool:
+        """Whether it moved, or had nothing to do."""
+        return self.done > before.done or not self.waits
+
+
+Stages = dict[Stage, list[Place]]
+
+
+class Watch:
+    """A thread that looks; as a context it ends with it."""
+
+    def __init__(self, settings: Settings, receiver_port: int) -> None:
+        prefix, brokers, partitions = settings.topic_prefix, settings.brokers, settings.partitions
+        self._events = CASHBACK_EVENTS.full_name(prefix)
+        self._receiver_port = receiver_port
+        self._group = Group(brokers, INPUTS.full_name(prefix), partitions, prefix + WORKER_GROUP)
+        self._outputs = Follower(brokers, self._events, partitions)
+        self._changelog = Follower(brokers, STATE.full_name(prefix), partitions, keep_key=POSITION_KEY)
+        self._table = Table(settings.database_url)
+        self._changed = threading.Condition()
+        self._ending = threading.Event()
+        self._began_s = 0.0
+        self._now: Stages = {}
+        self._quiet_looks = 0
+        self._failure: BaseException | None = None
+        self._ahead_since: dict[int, tuple[float, int]] = {}
+        self.looks = 0
+        self.unanswered = 0
+        self.offsets_ahead: list[str] = []
+        """What was seen against I8."""
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+        for each in (self._group, self._outputs, self._changelog, self._table):
+            each.close()
+
+    def look(self, *, timeout_s: float) -> Stages:
+        """All stages, looked at after this was called. Raises `NotInTime` when no look was answered."""
+        asked_s = monotonic()
+        with self._changed:
+            answered = self._changed.wait_for(
+                lambda: self._began_s >= asked_s or self._failure is not None, timeout_s
+            )
+            if self._failure is not None:
+                raise self._failure
+            if not answered:
+                raise NotInTime(f"no look at the system was answered in {timeout_s:.0f} s")
+            return self._now
+
+    def wait_progress(self, stages: Iterable[Stage], before: Stages, *, timeout_s: float) -> None:
+        """Return when every place of the stages went on since, or has nothing to do. Raises `NotInTime`."""
+        deadline_s = monotonic() + timeout_s
+        while True:
+            now = self.look(timeout_s=max(0.1, deadline_s - monotonic()))
+            stuck = [
+                f"{stage}, place {index}: at {place.done}"
+                for stage in stages
+                for index, place in enumerate(now[stage])
+                if not place.has_gone_on_since(before[stage][index])
+            ]
+            if not stuck:
+                return
+            if monotonic() >= deadline_s:
+                raise NotInTime(f"no progress in {timeout_s:.0f} s: {'; '.join(stuck)}")
+
+    def is_done(self) -> bool:
+        """Whether nothing waited in the last looks: a commit shows in one topic before the other."""
+        return self._quiet_looks >= QUIET_LOOKS
+
+    def describe(self) -> str:
+        """How much waits where, for people."""
+        waiting = {stage: sum(place.waits for place in places) for stage, places in self._now.items()}
+        return ", ".join(f"{stage}: {count} places wait" for stage, count in waiting.items())
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.wait(LOOK_EVERY_S):
+                began_s = monotonic()
+                try:
+                    committed, ends = self._group.committed(), self._group.ends()
+                    self._outputs.pull()
+                    self._changelog.pull()
+                    now = self._stages(committed, ends)
+                except NoAnswer:
+                    self.unanswered += 1
+                    continue
+                self._check_offsets(committed)
+                self._take(now, began_s)
+        except BaseException as error:  # noqa: BLE001 - raised again in whoever looks
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _take(self, now: Stages, began_s: float) -> None:
+        waits = any(place.waits for places in now.values() for place in places)
+        with self._changed:
+            self.looks += 1
+            self._quiet_looks = 0 if waits else self._quiet_looks + 1
+            self._now, self._began_s = now, began_s
+            self._changed.notify_all()
+
+    def _stages(self, committed: list[int], ends: list[int]) -> Stages:
+        posted = dict(self._table.rows(_POSITIONS, self._events))
+        queued = bool(self._table.value(_QUEUED))
+        outputs = next_offsets(self._outputs.ends)
+        return {
+            Stage.INPUT: [Place(done, waits=done < end) for done, end in zip(committed, ends, strict=True)],
+            Stage.LEDGER: [
+                Place(posted.get(partition, 0), waits=posted.get(partition, 0) < end)
+                for partition, end in enumerate(outputs)
+            ],
+            Stage.WEBHOOKS: [Place(counts(self._receiver_port)["delivered"], waits=queued)],
+        }
+
+    def _check_offsets(self, committed: list[int]) -> None:
+        now_s = monotonic()
+        for partition, offset in enumerate(committed):
+            kept, times = self._changelog.kept[partition], self._changelog.ends[partition].times
+            position = Position.decode(kept).next_offset if kept is not None else 0
+            if offset <= position:
+                self._ahead_since.pop(partition, None)
+                continue
+            since_s, times_then = self._ahead_since.setdefault(partition, (now_s, times))
+            if now_s - since_s > AHEAD_S_MAX and times > times_then:
+                self.offsets_ahead.append(f"partition {partition}: offset {offset}, state at {position}")
+                self._ahead_since[partition] = (now_s + 3_600.0, times)
