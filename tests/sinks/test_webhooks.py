@@ -198,7 +198,7 @@ def test_a_hanging_and_an_endless_receiver_delay_nobody_else(
         scene.receiver.always[path] = reply
     scene.book.post(*(created(f"order-{number}") for number in range(200)))
     scene.dispatch(webhook_timeout_s=4)
-    eventually(lambda: len(set(scene.receiver.ids("/fine"))) == 200, timeout_s=15)
+    eventually(lambda: len(set(scene.receiver.ids("/fine"))) == 200, timeout_s=60)
     eventually(
         lambda: scene.sql("SELECT 1 FROM webhook_attempts WHERE error LIKE 'no answer within 4 s'"),
         timeout_s=15,
