@@ -1,0 +1,424 @@
+"""Kafka in memory: partition logs, transactions, fencing; behind the clients that the engine calls.
+
+What is modelled is what exactness rests on. Records of a producer wait in its memory and reach each log
+when they do; a crash cuts each log on its own. Nothing of a transaction is visible before its commit is
+decided; markers come later, and readers of committed records stop at the first open transaction. A new owner
+of a transactional id completes what was decided, aborts what was open, and fences the owner before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.engine.brokers import Bounds
+
+Draw = Callable[[], float]
+Headers = list[tuple[str, bytes]]
+
+_QUEUE_MAX = 64
+_SILENT_READS_MAX = 50
+
+
+class State(Enum):
+    OPEN = auto()
+    DECIDED = auto()
+    """Committed, and not all logs know it yet."""
+    COMMITTED = auto()
+    ABORTED = auto()
+
+
+class Appended:
+    """A record in a log; `transaction` None: written outside any."""
+
+    __slots__ = ("headers", "key", "offset", "partition", "topic", "transaction", "value")
+
+    def __init__(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers | None
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.key = key
+        self.value = value
+        self.headers = headers
+        self.offset = -1
+        self.transaction: Transaction | None = None
+
+
+@dataclass(slots=True)
+class Transaction:
+    """Of one transactional id; `records` reached their logs."""
+
+    id: str
+    epoch: int
+    state: State = State.OPEN
+    records: list[Appended] = field(default_factory=list)
+    offsets: dict[int, int] = field(default_factory=dict)
+
+
+class World(Protocol):
+    """What goes on around a call to Kafka."""
+
+    draw: Draw
+    counts: Counter[str]
+
+    def reached(self, worker: Any, place: str) -> None:
+        """A worker is about to have `place` done, or just had: it may die here, or others may go on."""
+
+    def trouble(self) -> bool:
+        """Whether a call should fail in a way that may be repeated."""
+
+    def visible(self, records: list[Appended], transaction: Transaction | None) -> None:
+        """These records can be read from now on."""
+
+    def broken(self, rule: str, story: str) -> None:
+        """A rule does not hold. Raises."""
+
+
+class Cluster:
+    """The brokers. `changelog` is the only topic that is read back, so the only one kept."""
+
+    def __init__(self, world: World, changelog_topic: str, partitions: int) -> None:
+        self.world = world
+        self.changelog_topic = changelog_topic
+        self.changelog: list[list[Appended]] = [[] for _ in range(partitions)]
+        self.ends = [0] * partitions
+        self.readers = [0] * partitions
+        self.group: dict[int, int] = {}
+        self._epochs: dict[str, int] = {}
+        self._current: dict[str, Transaction] = {}
+
+    def claim(self, transactional_id: str) -> int:
+        """A new owner: what was decided is completed, what is open aborted, who came before fenced."""
+        self._finish(transactional_id)
+        epoch = self._epochs[transactional_id] = self._epochs.get(transactional_id, -1) + 1
+        return epoch
+
+    def expire(self, transactional_id: str) -> None:
+        """The transaction timeout: an open transaction is aborted and its owner fenced."""
+        current = self._current.get(transactional_id)
+        if current is not None and current.state is State.OPEN:
+            self.claim(transactional_id)
+            self.world.counts["transaction expired"] += 1
+
+    def is_stale(self, transactional_id: str, epoch: int) -> bool:
+        """Whether an owner was fenced."""
+        return self._epochs[transactional_id] != epoch
+
+    def append(self, record: Appended, transactional_id: str | None, epoch: int) -> bool:
+        """Puts a record into its log; False when the owner is fenced."""
+        if transactional_id is None:
+            self._store(record)
+            self.world.visible([record], None)
+            return True
+        if self._epochs[transactional_id] != epoch:
+            return False
+        transaction = self._open(transactional_id, epoch)
+        record.transaction = transaction
+        transaction.records.append(record)
+        self._store(record)
+        return True
+
+    def add_offsets(self, transactional_id: str, epoch: int, offsets: dict[int, int]) -> None:
+        """Group offsets that count when the transaction is committed."""
+        self._open(transactional_id, epoch).offsets.update(offsets)
+
+    def decide(self, transactional_id: str, epoch: int) -> None:
+        """The commit: from here on it holds, whoever hears of it."""
+        transaction = self._current.get(transactional_id)
+        if transaction is None or transaction.state is not State.OPEN:
+            return  # the same commit, asked for again
+        transaction.state = State.DECIDED
+        self.group.update(transaction.offsets)
+        self.world.visible(transaction.records, transaction)
+
+    def mark(self, transactional_id: str) -> None:
+        """The markers of a decided commit arrive."""
+        transaction = self._current.get(transactional_id)
+        if transaction is not None and transaction.state is State.DECIDED:
+            transaction.state = State.COMMITTED
+
+    def stable(self, partition: int) -> int:
+        """The last stable offset of a changelog: where its first unfinished transaction begins."""
+        for record in self.changelog[partition]:
+            if record.transaction is not None and record.transaction.state in (State.OPEN, State.DECIDED):
+                return record.offset
+        return self.ends[partition]
+
+    def compact(self, partition: int) -> None:
+        """Keeps the last committed record of each key, up to the first open transaction.
+
+        Tombstones stay while somebody reads, as Kafka keeps them for a day.
+        """
+        stable, keeps_tombstones = self.stable(partition), self.readers[partition] > 0
+        last: dict[bytes | None, Appended] = {}
+        unfinished = []
+        for record in self.changelog[partition]:
+            if record.offset >= stable:
+                unfinished.append(record)
+            elif record.transaction is None or record.transaction.state is State.COMMITTED:
+                last.pop(record.key, None)
+                last[record.key] = record
+        kept = [record for record in last.values() if record.value is not None or keeps_tombstones]
+        self.changelog[partition] = kept + unfinished
+        self.world.counts["compaction"] += 1
+
+    def _finish(self, transactional_id: str) -> None:
+        current = self._current.pop(transactional_id, None)
+        if current is None:
+            return
+        if current.state is State.DECIDED:
+            current.state = State.COMMITTED
+        elif current.state is State.OPEN:
+            current.state = State.ABORTED
+            self._count_torn(current)
+
+    def _count_torn(self, transaction: Transaction) -> None:
+        rows = sum(record.topic == self.changelog_topic for record in transaction.records)
+        if 0 < rows < len(transaction.records):
+            self.world.counts["torn: state and outputs"] += 1
+        elif rows:
+            self.world.counts["torn: state only"] += 1
+        elif transaction.records:
+            self.world.counts["torn: outputs only"] += 1
+
+    def _open(self, transactional_id: str, epoch: int) -> Transaction:
+        current = self._current.get(transactional_id)
+        if current is None or current.state is not State.OPEN:
+            self._finish(transactional_id)
+            current = self._current[transactional_id] = Transaction(transactional_id, epoch)
+        return current
+
+    def _store(self, record: Appended) -> None:
+        if record.topic == self.changelog_topic:
+            record.offset = self.ends[record.partition]
+            self.ends[record.partition] += 1
+            self.changelog[record.partition].append(record)
+
+
+class SimulatedProducer:
+    """The calls of confluent_kafka.Producer that the engine makes."""
+
+    def __init__(self, cluster: Cluster, worker: Any, config: dict[str, Any]) -> None:
+        self.id: str | None = config.get("transactional.id")
+        self._cluster = cluster
+        self._world = cluster.world
+        self._worker = worker
+        self._epoch = -1
+        self._began = False
+        self._fenced = False
+        self._buffer: list[Appended] = []
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether another owner claimed the id."""
+        return self.id is not None and self._cluster.is_stale(self.id, self._epoch)
+
+    def init_transactions(self, timeout: float = -1) -> None:
+        assert self.id is not None
+        self._call("fence")
+        self._epoch = self._cluster.claim(self.id)
+        self._world.reached(self._worker, "fenced")
+
+    def begin_transaction(self) -> None:
+        if self._epoch < 0 or self._began:
+            raise KafkaException(KafkaError(KafkaError._STATE, "not initialised, or begun already"))
+        self._began = True
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: Headers | None = None,
+    ) -> None:
+        if self.id is not None and not self._began:
+            raise KafkaException(KafkaError(KafkaError._STATE, "no transaction"))
+        if len(self._buffer) >= _QUEUE_MAX and self._world.draw() < 0.5:
+            self._world.counts["queue full"] += 1
+            raise BufferError("queue full")
+        self._buffer.append(Appended(topic, partition, key, value, headers))
+
+    def poll(self, timeout: float = 0) -> int:
+        """Some of what waits reaches its log; after a fatal error the first reason is told here."""
+        if self._fenced:
+            raise _error(KafkaError._FENCED)
+        if self._buffer and (timeout or self._world.draw() < 0.1):
+            self._send_some()
+        return 0
+
+    def flush(self, timeout: float = -1) -> int:
+        self._send_all()
+        return 0
+
+    def send_offsets_to_transaction(
+        self, offsets: list[TopicPartition], group: object, timeout: float = -1
+    ) -> None:
+        self._call("offsets")
+        assert self.id is not None
+        self._cluster.add_offsets(
+            self.id, self._epoch, {offset.partition: offset.offset for offset in offsets}
+        )
+        self._answer("offsets sent")
+
+    def commit_transaction(self, timeout: float = -1) -> None:
+        self._call("commit")
+        self._send_all()
+        assert self.id is not None
+        self._world.reached(self._worker, "flushed")
+        self._refuse_stale()
+        self._cluster.decide(self.id, self._epoch)
+        self._answer("decided")
+        if self._world.draw() < 0.5:
+            self._cluster.mark(self.id)
+        self._began = False
+
+    def lose(self) -> None:
+        """The process is gone: each log has of the buffer what happened to be sent."""
+        topics = {record.topic for record in self._buffer}
+        for topic in topics:
+            waiting = [record for record in self._buffer if record.topic == topic]
+            for record in waiting[: int(self._world.draw() * (len(waiting) + 1))]:
+                self._cluster.append(record, self.id, self._epoch)
+        self._buffer.clear()
+
+    def _call(self, place: str) -> None:
+        self._world.reached(self._worker, place)
+        self._refuse_stale()
+        if self._world.trouble():
+            self._world.counts["retriable error"] += 1
+            raise _error(KafkaError._TIMED_OUT, retriable=True)
+
+    def _answer(self, place: str) -> None:
+        """What was done is done; the answer may be lost, with the process or without."""
+        self._world.reached(self._worker, place)
+        if self._world.trouble():
+            self._world.counts["answer lost"] += 1
+            raise _error(KafkaError._TIMED_OUT, retriable=True)
+
+    def _refuse_stale(self) -> None:
+        if self._epoch >= 0 and self.is_stale:
+            self._fenced = True
+            # librdkafka says either, by where it hears of it first.
+            raise _error(KafkaError._FENCED if self._world.draw() < 0.5 else KafkaError._FATAL)
+
+    def _send_all(self) -> None:
+        for record in self._buffer:
+            if not self._cluster.append(record, self.id, self._epoch):
+                self._buffer.clear()
+                self._refuse_stale()
+        self._buffer.clear()
+
+    def _send_some(self) -> None:
+        """A batch of one log; the other logs' records go on waiting."""
+        topic = self._buffer[0].topic
+        for record in [record for record in self._buffer if record.topic == topic]:
+            self._cluster.append(record, self.id, self._epoch)
+            self._buffer.remove(record)
+
+
+class SimulatedConsumer:
+    """Reads the changelog as the isolation level of its configuration says."""
+
+    def __init__(self, cluster: Cluster, worker: Any, config: dict[str, Any]) -> None:
+        self._cluster = cluster
+        self._worker = worker
+        self._committed_only = config.get("isolation.level", "read_committed") == "read_committed"
+        self._tells_end = bool(config.get("enable.partition.eof", False))
+        self._partition = -1
+        self._at = 0
+        self._silent = 0
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        (only,) = partitions
+        self._partition = only.partition
+        self._cluster.readers[self._partition] += 1
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
+        cluster = self._cluster
+        cluster.world.reached(self._worker, "restore")
+        end = cluster.stable(self._partition) if self._committed_only else cluster.ends[self._partition]
+        until = min(end, self._at + 1 + int(cluster.world.draw() * 60))
+        found = [
+            Message(record)
+            for record in cluster.changelog[self._partition]
+            if self._at <= record.offset < until and self._shows(record)
+        ]
+        self._at = max(self._at, until)
+        if self._at >= end and self._tells_end:
+            found.append(_END)
+        self._silent += not found
+        if self._silent > _SILENT_READS_MAX:
+            cluster.world.broken("liveness", "a restore reads on although the changelog is at its end")
+        return found
+
+    def close(self) -> None:
+        self._cluster.readers[self._partition] -= 1
+
+    def _shows(self, record: Appended) -> bool:
+        transaction = record.transaction
+        return not self._committed_only or transaction is None or transaction.state is State.COMMITTED
+
+
+class Message:
+    """The calls of confluent_kafka.Message that the engine makes."""
+
+    __slots__ = ("_error", "_record")
+
+    def __init__(self, record: Appended | None, error: KafkaError | None = None) -> None:
+        self._record = record
+        self._error = error
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def key(self) -> bytes | None:
+        return self._record.key if self._record is not None else None
+
+    def offset(self) -> int | None:
+        return self._record.offset if self._record is not None else None
+
+    def value(self) -> bytes | None:
+        return self._record.value if self._record is not None else None
+
+
+_END = Message(None, KafkaError(KafkaError._PARTITION_EOF))
+
+
+class SimulatedBrokers:
+    """Stands in the place of `streams.engine.brokers.Brokers`, one a worker."""
+
+    def __init__(self, cluster: Cluster, worker: Any, ends: list[int]) -> None:
+        self.group_metadata = object()
+        self.producers: list[SimulatedProducer] = []
+        self._cluster = cluster
+        self._worker = worker
+        self._ends = ends
+
+    def producer(self, config: dict[str, Any]) -> SimulatedProducer:
+        self.producers.append(SimulatedProducer(self._cluster, self._worker, config))
+        return self.producers[-1]
+
+    def producer_of(self, partition: int) -> SimulatedProducer:
+        """The latest producer of a source partition's transactions."""
+        suffix = f"-{partition}"
+        return next(made for made in reversed(self.producers) if made.id and made.id.endswith(suffix))
+
+    def consumer(self, config: dict[str, Any]) -> SimulatedConsumer:
+        return SimulatedConsumer(self._cluster, self._worker, config)
+
+    def bounds(self, topic: str, partition: int) -> Bounds:
+        if topic == self._cluster.changelog_topic:
+            return Bounds(0, self._cluster.ends[partition])
+        return Bounds(0, self._ends[partition])
+
+
+def _error(code: int, *, retriable: bool = False) -> KafkaException:
+    fatal = code in (KafkaError._FENCED, KafkaError._FATAL)
+    return KafkaException(KafkaError(code, "simulated", fatal, retriable))

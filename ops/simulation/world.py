@@ -1,0 +1,374 @@
+"""One history with one schedule: workers, their group and what befalls them, all drawn from the seed.
+
+First everything may go wrong, as often as the budget of faults allows. Then nothing does any more, and all
+partitions must reach the end of their logs in a bounded number of steps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from random import Random
+from typing import Any
+
+from ops.settings import Settings
+from ops.simulation.checks import Broken, StepChecks, check_history
+from ops.simulation.history import History, make_history
+from ops.simulation.kafka import Appended, Cluster, Transaction
+from ops.simulation.worker import Ended, Held, Worker
+from schemas.topics import INPUTS, STATE
+from streams.engine.failpoints import Failpoint, Place
+from streams.engine.fold import FoldFactory, Send
+from streams.engine.settings import EngineSettings
+from streams.engine.store import MemoryStore, Store
+from streams.fold import CashbackFold
+from streams.quarantine import BadRun
+
+FAULTS_MAX = 12
+"""A history; a third of the histories have few of them, and some none."""
+_STEPS_A_RECORD = 8
+_COMPARED_EVERY = 8
+"""Histories of which the whole state is compared, too: it costs as much again as running them."""
+_INTERLUDE = 0.06
+_CRASH = 0.02
+_TROUBLE = 0.02
+
+
+class World:
+    """Runs one seed. `told` is kept only when `traced`."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        without: frozenset[int] = frozenset(),
+        faults: int | None = None,
+        traced: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.history: History = make_history(seed, without)
+        rng = Random(f"schedule {seed}")
+        self.draw = rng.random
+        self.counts: Counter[str] = Counter()
+        self.trace: list[str] | None = [] if traced else None
+        logs = self.history.logs
+        self.engine_settings = EngineSettings(
+            brokers="simulated",
+            app_id="cashback",
+            input_topic=INPUTS.name,
+            changelog_topic=STATE.name,
+            partitions=len(logs),
+        )
+        self.cluster = Cluster(self, STATE.name, len(logs))
+        self.checks = StepChecks(self.history)
+        self.workers: list[Worker] = []
+        self.owner: dict[int, Worker] = {}
+        self.faults_left = int(self.draw() ** 2 * (FAULTS_MAX + 1))
+        if faults is not None:
+            self.faults_left = min(self.faults_left, faults)
+        self._depth = 0
+        self._started = 0
+
+    def run(self) -> None:
+        """The whole history. Raises Broken."""
+        self._guarded(self._begin)
+        steps = 60 + _STEPS_A_RECORD * sum(len(log.records) for log in self.history.logs)
+        while steps and self.checks.unfinished:
+            steps -= 1
+            self._step()
+        self._calm(steps=200 + 2 * _STEPS_A_RECORD * sum(len(log.records) for log in self.history.logs))
+        for rule, story in check_history(self.history, self.checks.partitions):
+            self.broken(rule, story)
+        if self.seed % _COMPARED_EVERY == 0:
+            self._compare_state()
+
+    # What the cluster and the workers ask of the world
+
+    def fold_factory(self, worker: Worker) -> FoldFactory:
+        settings = _settings(self.history.clock, self.history.due_slice)
+        bad_run = BadRun(self.history.bad_input_limit)
+
+        def pause(reason: str) -> None:
+            self.counts["pause"] += 1
+            self.told(worker, "pauses: {}", reason)
+            worker.pauses.append(reason)
+
+        def fold(partition: int, store: Store, send: Send) -> CashbackFold:
+            return CashbackFold(
+                partition,
+                store,
+                send,
+                settings,
+                input_topic=INPUTS.name,
+                bad_run=bad_run,
+                report=_nothing,
+                pause=pause,
+            )
+
+        return fold
+
+    def reached(self, worker: Worker, place: str) -> None:
+        if not worker.alive:
+            raise Ended
+        if not self.faults_left:
+            return
+        chance = self.draw()
+        if chance < _CRASH:
+            self.counts[f"crash: {place}"] += 1
+            self._kill(worker)
+            raise Ended
+        if chance < _CRASH + _INTERLUDE and self._depth < 2:
+            self.counts["interlude"] += 1
+            self.told(worker, "is at {}; meanwhile:", place)
+            self._depth += 1
+            for _ in range(1 + int(self.draw() * 12)):
+                self._step()
+            self._depth -= 1
+            if not worker.alive:
+                raise Ended
+
+    def trouble(self) -> bool:
+        return self.faults_left > 0 and self.draw() < _TROUBLE
+
+    def visible(self, records: list[Appended], transaction: Transaction | None) -> None:
+        if transaction is None:
+            self.broken("transactions", f"{len(records)} records were written outside of any transaction")
+        assert transaction is not None
+        partition = int(transaction.id.rpartition("-")[2])
+        try:
+            self.checks.committed(partition, records, transaction.offsets.get(partition))
+        except Broken as broken:
+            self.broken(broken.rule, broken.story)
+        self.counts["commit"] += 1
+
+    def broken(self, rule: str, story: str, cause: BaseException | None = None) -> None:
+        raise Broken(rule, story) from cause
+
+    def told(self, worker: Worker | None, text: str, *values: object) -> None:
+        if self.trace is not None:
+            who = "        " if worker is None else str(worker)
+            self.trace.append(f"{'    ' * self._depth}{who}: {text.format(*values)}")
+
+    # The schedule
+
+    def _begin(self) -> None:
+        for _ in range(1 + int(self.draw() * 2)):
+            self._start_worker()
+        self._rebalance()
+
+    def _step(self) -> None:
+        chance = self.draw()
+        if self.faults_left and chance < 0.1:
+            self.faults_left -= 1
+            self._guarded(self._fault)
+        elif chance < 0.25:
+            self._guarded(self._commit_somewhere)
+        else:
+            self._guarded(self._work_somewhere)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Ended:
+            pass
+        if self._depth == 0 and not all(owner.alive for owner in self.owner.values()):
+            self._notice_death()
+
+    def _notice_death(self) -> None:
+        """The group misses a member, sooner or later, and a supervisor may have started another."""
+        if self.faults_left and self.draw() < 0.7:
+            return
+        if self.draw() < 0.6:
+            self._start_worker()
+        self._guarded(self._rebalance)
+
+    def _work_somewhere(self) -> None:
+        worker = self._any_worker()
+        if worker.pauses:
+            self._restart(worker)
+        elif worker.assigned:
+            partitions = list(worker.assigned)
+            worker.step(partitions[int(self.draw() * len(partitions))])
+
+    def _commit_somewhere(self) -> None:
+        worker = self._any_worker()
+        changed = [held for held in worker.held.values() if held.work.changed and not held.busy]
+        if changed:
+            worker.commit(changed[int(self.draw() * len(changed))])
+
+    def _any_worker(self) -> Worker:
+        alive = [worker for worker in self.workers if worker.alive and worker.assigned]
+        alive = alive or [worker for worker in self.workers if worker.alive] or [self._start_worker()]
+        return alive[int(self.draw() * len(alive))]
+
+    def _fault(self) -> None:
+        kind = _FAULTS[int(self.draw() * len(_FAULTS))]
+        kind(self)
+
+    def _rebalance(self) -> None:
+        """The group hands out all partitions anew. Who is busy or does not hear goes on with what it had."""
+        alive = [worker for worker in self.workers if worker.alive]
+        heard = [
+            worker
+            for worker in alive
+            if not any(held.busy for held in worker.held.values())
+            and (not self.faults_left or self.draw() < 0.85)
+        ]
+        for worker in heard:
+            self._revoke(worker)
+        heard = [worker for worker in heard if worker.alive] or [self._start_worker()]
+        self.owner = {
+            partition: heard[int(self.draw() * len(heard))] for partition in range(len(self.history.logs))
+        }
+        for worker in self.workers:
+            if worker.alive and worker not in heard and not worker.lost_session:
+                worker.lost_session = True
+                self.counts["zombie"] += 1
+                self.told(worker, "does not hear that its partitions are given away")
+        for worker in heard:
+            worker.assign([partition for partition, owner in self.owner.items() if owner is worker])
+            self.told(worker, "has partitions {}", sorted(worker.assigned))
+        self.counts["rebalance"] += 1
+
+    def _revoke(self, worker: Worker) -> None:
+        try:
+            worker.revoke()
+        except Ended:
+            pass
+
+    def _start_worker(self) -> Worker:
+        self._started += 1
+        fails = self.faults_left and self.draw() < 0.1
+        failpoint = Failpoint(Place.RAISE, 1 + int(self.draw() * 15)) if fails else None
+        self.workers = [worker for worker in self.workers if worker.alive]
+        self.workers.append(Worker(self, self._started, failpoint))
+        return self.workers[-1]
+
+    def _kill(self, worker: Worker) -> None:
+        self.counts["crash"] += 1
+        self.told(worker, "is killed")
+        worker.die()
+
+    def _restart(self, worker: Worker) -> None:
+        """An operator restarts a worker that paused."""
+        self._kill(worker)
+        self._start_worker()
+
+    # Faults
+
+    def _fault_kill(self) -> None:
+        self._kill(self._any_worker())
+
+    def _fault_join(self) -> None:
+        if len([worker for worker in self.workers if worker.alive]) < 4:
+            self._start_worker()
+        self._rebalance()
+
+    def _fault_stop(self) -> None:
+        """SIGTERM: a worker commits what is done and leaves."""
+        worker = self._any_worker()
+        if any(held.busy for held in worker.held.values()):
+            return
+        self._revoke(worker)
+        if worker.alive:
+            worker.assign(())
+            worker.alive = False
+            self.counts["planned stop"] += 1
+
+    def _fault_redeliver(self) -> None:
+        """A fetch begins anew below what was applied."""
+        if held := self._any_held():
+            held.fetched_to = max(0, held.fetched_to - 1 - int(self.draw() * 10))
+            self.counts["redelivery"] += 1
+
+    def _fault_lose_batch(self) -> None:
+        held = self._any_held()
+        if held and held.inbox:
+            held.inbox.popleft()
+            self.counts["batch lost"] += 1
+
+    def _fault_expire(self) -> None:
+        partition = int(self.draw() * len(self.history.logs))
+        self.cluster.expire(self.engine_settings.transactional_id(partition))
+
+    def _fault_compact(self) -> None:
+        self.cluster.compact(int(self.draw() * len(self.history.logs)))
+
+    def _fault_session(self) -> None:
+        """A zombie notices, and leaves."""
+        for worker in self.workers:
+            if worker.alive and worker.lost_session:
+                self._kill(worker)
+                return
+
+    def _any_held(self) -> Held | None:
+        held = list(self._any_worker().held.values())
+        return held[int(self.draw() * len(held))] if held else None
+
+    # The end
+
+    def _calm(self, steps: int) -> None:
+        """From here on nothing fails: what is left must be done."""
+        self.faults_left = 0
+        for worker in self.workers:
+            if worker.alive and worker.lost_session:
+                self._kill(worker)
+        self._guarded(self._rebalance)
+        while self.checks.unfinished:
+            steps -= 1
+            if not steps:
+                stands = [published.position for published in self.checks.partitions]
+                ends = [log.end for log in self.history.logs]
+                self.broken("liveness", f"undisturbed, the partitions stand at {stands} of {ends}")
+            self._step()
+
+    def _compare_state(self) -> None:
+        """The changelog holds what one undisturbed pass over the log would have left."""
+        for partition, log in enumerate(self.history.logs):
+            store = MemoryStore()
+            fold = self.fold_factory(Worker(self, 0, None))(partition, store, _send_nothing)
+            for record in log.records:
+                while fold.advance(record):  # type: ignore[arg-type]
+                    pass
+                fold.apply(record)  # type: ignore[arg-type]
+            fold.before_commit()
+            rows: dict[bytes | None, bytes | None] = {}
+            self.cluster.mark(self.engine_settings.transactional_id(partition))
+            for appended in self.cluster.changelog[partition]:
+                transaction = appended.transaction
+                if transaction is not None and transaction.state.name == "COMMITTED":
+                    rows[appended.key] = appended.value
+            rows = {key: value for key, value in rows.items() if value is not None}
+            rows.pop(b"\x00position", None)
+            if rows != dict(store.items()):
+                wrong = [
+                    key
+                    for key in rows.keys() | dict(store.items()).keys()
+                    if rows.get(key) != store.get(key or b"")
+                ]
+                self.broken("state", f"partition {partition}: the changelog differs in the rows {wrong}")
+
+
+_FAULTS = (
+    *(World._fault_kill,) * 3,
+    *(World._fault_join, World._rebalance) * 2,
+    World._fault_stop,
+    *(World._fault_redeliver,) * 3,
+    World._fault_lose_batch,
+    *(World._fault_expire,) * 2,
+    *(World._fault_compact,) * 3,
+    World._fault_session,
+)
+
+
+@cache
+def _settings(clock: Any, due_slice: int) -> Settings:
+    return Settings(clock=clock, due_slice=due_slice)
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+_send_nothing: Any = _nothing
