@@ -13,6 +13,7 @@ from types import FrameType
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from connectors.writer import InputsUnavailable, inputs_partitions, inputs_producer
+from ops import metrics
 from ops.health import HealthServer, NotReady, Readiness, Ready
 from ops.logs import get_logger
 from ops.process import begin
@@ -74,6 +75,7 @@ class Ticker:
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is None:
+            metrics.ticks_total.inc()
             self._delivered_at_s = time.monotonic()
             if self._is_away:
                 self._is_away = False

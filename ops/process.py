@@ -1,6 +1,7 @@
 """How every process of ours begins: settings read, logs configured, schemas agreed with the registry."""
 
 from ops.logs import configure_logging, get_logger
+from ops.metrics import count_exits
 from ops.settings import Settings, get_settings
 
 
@@ -12,6 +13,7 @@ def begin(process: str) -> Settings:
     """
     settings = get_settings()
     configure_logging(settings, process)
+    count_exits(settings.exits)
     if settings.registry_url is not None:
         # Imported here: without a registry nobody should wait for an HTTP client.
         from schemas.resolve import Away, agree

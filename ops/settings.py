@@ -96,6 +96,9 @@ class Settings(BaseSettings):
 
     health_host: str = Field("127.0.0.1", description="Where /healthz, /readyz and /metrics listen")
     health_port: int = Field(0, ge=0, le=65_535, description="Port of the same; 0: a free one")
+    exits: dict[int, int] = Field(
+        {}, description="How often this process ended before, by exit code; its supervisor tells (JSON)"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged"
     )

@@ -4,12 +4,14 @@ One thread owns the children, for two reasons: they are tied to the life of the 
 and every decision about them is then made in one place. The methods may be called from any thread.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +80,7 @@ class _Child:
     ends_in_a_row: int = 0
     restarts: int = 0
     last_exit: int | None = None
+    exits: Counter[int] = field(default_factory=Counter)
     paused: bool = False
 
 
@@ -242,6 +245,7 @@ class Supervisor:
             log.replace(log.with_suffix(".log.1"))
         environment = {**os.environ, **child.program.environment}  # noqa: TID251 - handed on, not read
         environment["CASHBACK_HEALTH_PORT"] = str(child.port)
+        environment["CASHBACK_EXITS"] = json.dumps(child.exits)
         environment["PYTHONUNBUFFERED"] = "1"
         child.process = start_tethered(
             [sys.executable, "-m", child.program.module, *child.program.arguments],
@@ -253,6 +257,7 @@ class Supervisor:
 
     def _note_end(self, child: _Child, code: int, now_s: float) -> None:
         child.process, child.last_exit, child.kill_at_s = None, code, None
+        child.exits[code] += 1
         if child.wanted:
             stable = now_s - child.started_at_s >= self._back_off.stable_s
             child.ends_in_a_row = 1 if stable else child.ends_in_a_row + 1

@@ -194,6 +194,7 @@ class CashbackFold:
         else:
             reason = "undecodable" if isinstance(error, Undecodable) else "rejected"
         self.counts["conflict" if reason == "conflict" else "rejected"] += 1
+        self.counts[f"quarantined_{reason}"] += 1
         self._outcomes.refused(record, reason, error)
         partner = (record.key or b"").partition(b":")[0].decode("utf-8", "replace")
         # A contradiction or a date is the sender's fault whatever happens; only the unreadable may be ours.

@@ -16,6 +16,7 @@ from schemas.times import DAY, Micros
 from schemas.transactions import AUTHORIZED, DECLINED, SETTLED, VOIDED, Transaction
 from streams import announce, dedup, judging, pending, refunds
 from streams.due import DueIndex
+from streams.parked import ParkedIndex
 from streams.program import Catalogue
 from streams.purchase import (
     Parked,
@@ -66,7 +67,7 @@ class MemberLog:
         self.clock: Micros = 0
         self.catalogue = Catalogue()
         self.due = DueIndex()
-        self.parked = 0
+        self.parked = ParkedIndex()
         self.counts: Counter[str] = Counter()
         self._rows = rows
         self._outcomes = outcomes
@@ -77,7 +78,8 @@ class MemberLog:
         """Takes a purchase's row from a filled store into the due index."""
         if is_purchase(key):
             self.due.push(due_of(row), key)
-            self.parked += waits_for_purchase(row)
+            if waits_for_purchase(row):
+                self.parked.wait(key, due_of(row) - self._patience)
 
     def advance(self, to: Micros, budget: int) -> bool:
         """Moves the clock and fires what is due, at most `budget` rows; True when more is due."""
@@ -127,7 +129,8 @@ class MemberLog:
         if purchase.merchant_id or dedup.opens(transaction):
             self._apply(who, purchase, transaction)
         else:
-            self.parked += row is None
+            if row is None:
+                self.parked.wait(key, self.clock)
             self.counts["parked"] += 1
             refunds.park(purchase, transaction, self.clock, value, offset)
         due_at = self._keep(key, purchase, None if row is None else due_of(row))
@@ -164,7 +167,7 @@ class MemberLog:
         purchase.merchant_id, purchase.currency = transaction.merchant_id, transaction.currency
         if not purchase.parked:
             return
-        self.parked -= 1
+        self.parked.leave(row_key(who))
         for parked in refunds.join(purchase):
             self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
             self.counts["parked_conflict"] += 1
@@ -216,10 +219,13 @@ class MemberLog:
                 self._emit(who, *announce.transition(who, purchase, pair, program, change, None))
         if resolved:
             purchase.touched_at = max(purchase.touched_at, due_at)
+        if purchase.parked:
+            self.parked.wait(key, purchase.parked[0].arrived_at)
+        else:
+            self.parked.leave(key)
         if resolved or purchase.parked:
             self._keep(key, purchase, due_at)
         else:
-            self.parked -= not purchase.merchant_id
             self._rows.delete(key)
         return True
 

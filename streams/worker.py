@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException
 from ops.health import HealthServer, NotReady, Ready
 from ops.process import begin
 from ops.topics import TopicsDiffer, check
-from streams.engine import ExitCode, NoObserver
+from streams.engine import ExitCode
 from streams.engine.exits import FailStop
 from streams.topology import build
 
@@ -21,9 +21,9 @@ def main() -> NoReturn:
     try:
         check(settings)
     except TopicsDiffer as error:
-        FailStop(NoObserver()).end(ExitCode.TOPICS_UNFIT, str(error))
+        FailStop().end(ExitCode.TOPICS_UNFIT, str(error))
     except KafkaException as error:
-        FailStop(NoObserver()).end(ExitCode.BROKERS_AWAY, str(error))
+        FailStop().end(ExitCode.BROKERS_AWAY, str(error))
     engine = build(settings)
 
     def readiness() -> Ready | NotReady:

@@ -1,6 +1,7 @@
 """One batch of records becomes one PostgreSQL transaction: all of it or nothing."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import psycopg
@@ -72,6 +73,7 @@ class Ledger:
         self._connection = connection
         self._positions = positions
         self._accounts = AccountBook()
+        self._refusals: Counter[str] = Counter()
         connection.execute(statements.SESSION.encode())
 
     def post(self, batch: Batch) -> Posted:
@@ -97,13 +99,22 @@ class Ledger:
     def _post_whole(self, batch: Batch) -> Posted:
         began_s = time.monotonic()
         after = batch.next_offsets()
+        self._refusals.clear()
         with self._connection.transaction():
             self._positions.move(self._connection, after)
             posted = self._post_events(batch)
         # Only a commit that was answered moves what we believe; without an answer the stored offsets decide.
         self._positions.next_offsets |= after
+        self._measure(batch)
         metrics.ledger_batch_seconds.observe(time.monotonic() - began_s)
         return posted
+
+    def _measure(self, batch: Batch) -> None:
+        """Told when the commit was answered: what is rolled back happens again."""
+        appended = Counter(message.timestamp()[1] for message in batch.messages)
+        metrics.posted_age_seconds.observe(appended.items(), time.time_ns() // 1_000_000)
+        for reason, count in self._refusals.items():
+            metrics.ledger_quarantined_total.labels(reason).inc(count)
 
     def _post_events(self, batch: Batch) -> Posted:
         staged = [reading for reading in batch.readings if isinstance(reading, Staged)]
@@ -153,7 +164,7 @@ class Ledger:
             self._connection.execute(
                 statements.QUARANTINE, (*place, why.reason, why.detail, message.key(), message.value())
             )
-            metrics.ledger_quarantined_total.labels(why.reason).inc()
+            self._refusals[why.reason] += 1
             get_logger().error(
                 "event quarantined",
                 topic=place[0],

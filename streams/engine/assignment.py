@@ -114,6 +114,8 @@ class Assignment:
 
     async def _drop(self, partitions: Collection[int]) -> None:
         await asyncio.gather(*(self.runners.pop(partition).close() for partition in partitions))
+        for partition in partitions:
+            self._context.observer.given_up(partition)
 
     async def _start(self, partition: int, reader: Reader) -> None:
         runner = self.runners[partition]
@@ -142,6 +144,7 @@ class Assignment:
         else:
             if opened is not None:
                 await asyncio.get_running_loop().run_in_executor(self._openers, opened.transactions.close)
+            self._context.observer.given_up(partition)
             if partition in self._assigned:  # given back while the cancelled opening wound up
                 self._open(partition, reader)
         self._tell_readiness()

@@ -51,7 +51,7 @@ class Engine:
         failpoint = None if settings.failpoint is None else Failpoint.parse(settings.failpoint)
         self.settings = settings
         self.readiness = Readiness()
-        self.fail_stop = FailStop(observer)
+        self.fail_stop = FailStop()
         self._context = Context(settings, fold, observer, self.fail_stop, self.readiness, failpoint)
         self._assignment = Assignment(self._context)
         self.app = EngineApp(settings, self.fail_stop, self.readiness)

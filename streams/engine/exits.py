@@ -17,8 +17,6 @@ from typing import Any, NoReturn
 
 import structlog
 
-from streams.engine.observer import Observer
-
 
 class ExitCode(IntEnum):
     """Exit codes of a worker, by reason."""
@@ -52,8 +50,7 @@ class ExitCode(IntEnum):
 class FailStop:
     """The one way out of a worker that failed."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self) -> None:
         self._leaving = threading.Lock()
 
     def task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -76,7 +73,6 @@ class FailStop:
             context["cause"] = repr(cause)
             context["trace"] = "".join(traceback.format_exception(cause))
         try:
-            self._observer.exiting(code)
             structlog.get_logger("streams.engine").critical(
                 "worker leaves", exit=code.name.lower(), exit_code=int(code), reason=reason, **context
             )

@@ -13,6 +13,10 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
+_Compiled: Any = MemoryRecords
+_PartitionRecords: Any = fetcher.PartitionRecords
+_Batch: Any = _DefaultRecordBatchPy
+
 
 def read_leniently() -> None:
     """Make all consumers of this process read such records; may be called again."""
@@ -20,7 +24,7 @@ def read_leniently() -> None:
     fetcher.PartitionRecords = LenientPartitionRecords
 
 
-class FetchedBytes(MemoryRecords):  # type: ignore[misc, valid-type]
+class FetchedBytes(_Compiled):  # type: ignore[misc]
     """What one fetch brought of a partition, with its bytes kept for a second look."""
 
     def __init__(self, fetched: bytes) -> None:
@@ -28,8 +32,11 @@ class FetchedBytes(MemoryRecords):  # type: ignore[misc, valid-type]
         self.fetched = fetched
 
 
-class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
+class LenientPartitionRecords(_PartitionRecords):  # type: ignore[misc]
     """The records of one fetch, each once and in order, whichever parser reads it."""
+
+    _aborted_transactions: list[Any]
+    _aborted_producers: set[int]
 
     def __init__(self, tp: Any, records: FetchedBytes, aborted_transactions: Any, *rest: Any) -> None:
         super().__init__(tp, records, aborted_transactions, *rest)
@@ -60,8 +67,10 @@ class _LenientRecords(_MemoryRecordsPy):  # type: ignore[misc]
         return _LenientBatch(batch_bytes)
 
 
-class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+class _LenientBatch(_Batch):  # type: ignore[misc]
     """A batch whose buffer decodes text leniently; aiokafka decodes nothing in it but header keys."""
+
+    _buffer: bytearray
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()

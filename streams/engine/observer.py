@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from streams.engine.exits import ExitCode
+Appended = tuple[int, int]
+"""Append time (milliseconds since 1970) and how many records have it."""
 
 
 class Observer(Protocol):
@@ -13,13 +14,18 @@ class Observer(Protocol):
 
     def batch_applied(self, partition: int, records: int, seconds: float) -> None: ...
 
-    def committed(self, partition: int, rows: int, seconds: float) -> None: ...
+    def committed(self, partition: int, rows: int, seconds: float, taken: Sequence[Appended]) -> None:
+        """A transaction is committed, and with it all that became of the records `taken`."""
 
     def lag(self, partition: int, records: int) -> None: ...
 
+    def restoring(self, partition: int, passed: int, expected: int) -> None:
+        """A restore has passed so many of the changelog's offsets."""
+
     def restored(self, partition: int, rows: int, seconds: float) -> None: ...
 
-    def exiting(self, code: ExitCode) -> None: ...
+    def given_up(self, partition: int) -> None:
+        """The partition is no longer this process's, or not yet."""
 
 
 class NoObserver:
@@ -28,14 +34,17 @@ class NoObserver:
     def batch_applied(self, partition: int, records: int, seconds: float) -> None:
         pass
 
-    def committed(self, partition: int, rows: int, seconds: float) -> None:
+    def committed(self, partition: int, rows: int, seconds: float, taken: Sequence[Appended]) -> None:
         pass
 
     def lag(self, partition: int, records: int) -> None:
         pass
 
+    def restoring(self, partition: int, passed: int, expected: int) -> None:
+        pass
+
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         pass
 
-    def exiting(self, code: ExitCode) -> None:
+    def given_up(self, partition: int) -> None:
         pass

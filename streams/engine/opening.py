@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka import KafkaException
 
@@ -34,7 +35,14 @@ def open_partition(
         # First the fence: after it, what the changelog holds is final.
         transactions.fence()
         try:
-            restored = restore(settings, partition, brokers=brokers, topic_id=topic_id, cancelled=cancelled)
+            restored = restore(
+                settings,
+                partition,
+                brokers=brokers,
+                topic_id=topic_id,
+                cancelled=cancelled,
+                progress=partial(context.observer.restoring, partition),
+            )
         except RestoreCancelled:
             transactions.close()
             return None

@@ -8,15 +8,19 @@ last stable offset, whatever lies there.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.engine.brokers import Brokers
+from streams.engine.brokers import Bounds, Brokers
 from streams.engine.position import POSITION_KEY, Position
 from streams.engine.settings import EngineSettings
 from streams.engine.store import MemoryStore
+
+Progress = Callable[[int, int], None]
+"""Told how many offsets of the changelog are passed, of how many."""
 
 
 class RestoreCancelled(Exception):
@@ -41,7 +45,13 @@ class Restored:
 
 
 def restore(
-    settings: EngineSettings, partition: int, *, brokers: Brokers, topic_id: str, cancelled: threading.Event
+    settings: EngineSettings,
+    partition: int,
+    *,
+    brokers: Brokers,
+    topic_id: str,
+    cancelled: threading.Event,
+    progress: Progress = lambda _passed, _expected: None,
 ) -> Restored:
     """Read the changelog of a partition whose former owner is fenced already, and check its position.
 
@@ -51,15 +61,22 @@ def restore(
     store = MemoryStore()
     rows = 0
     position: Position | None = None
-    if brokers.bounds(settings.changelog_topic, partition).high > 0:
-        rows, encoded = _read(settings, partition, store, brokers, cancelled)
+    bounds = brokers.bounds(settings.changelog_topic, partition)
+    if bounds.high > 0:
+        rows, encoded = _read(settings, partition, store, brokers, cancelled, bounds, progress)
         position = None if encoded is None else Position.decode(encoded)
     next_offset = _check(settings, partition, brokers, position, topic_id)
     return Restored(store, next_offset, rows, monotonic() - started)
 
 
 def _read(
-    settings: EngineSettings, partition: int, store: MemoryStore, brokers: Brokers, cancelled: threading.Event
+    settings: EngineSettings,
+    partition: int,
+    store: MemoryStore,
+    brokers: Brokers,
+    cancelled: threading.Event,
+    bounds: Bounds,
+    progress: Progress,
 ) -> tuple[int, bytes | None]:
     consumer = brokers.consumer(
         {
@@ -82,6 +99,7 @@ def _read(
             for message in messages:
                 if (error := message.error()) is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
+                        progress(bounds.high - bounds.low, bounds.high - bounds.low)
                         return rows, position
                     if not error.retriable():
                         raise KafkaException(error)
@@ -93,6 +111,8 @@ def _read(
                     position = message.value()
                 elif key is not None:
                     load(key, message.value())
+            if messages and (offset := messages[-1].offset()) is not None:
+                progress(offset + 1 - bounds.low, bounds.high - bounds.low)
             if monotonic() - heard_at > settings.restore_timeout_ms / 1_000:
                 raise RestoreStuck(
                     f"changelog partition {partition}: nothing read for {settings.restore_timeout_ms} ms"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from operator import attrgetter
 from time import monotonic
 from typing import NoReturn
 
@@ -13,7 +15,7 @@ from confluent_kafka import KafkaException
 from streams.engine.batch import Batch
 from streams.engine.exits import ExitCode, FailStop
 from streams.engine.fold import Fold, InputRecord
-from streams.engine.observer import Observer
+from streams.engine.observer import Appended, Observer
 from streams.engine.settings import EngineSettings
 from streams.engine.store import MemoryStore
 from streams.engine.transactions import PartitionTransactions, QueueStuck
@@ -60,6 +62,7 @@ class PartitionRunner:
         self._observer = observer
         self._fail_stop = fail_stop
         self._committed_at = monotonic()
+        self._taken: list[Appended] = []
         self._lock = asyncio.Lock()
         self._mailbox: asyncio.Queue[Batch] = asyncio.Queue()
         self._tasks = [fail_stop.task(self._take_batches()), fail_stop.task(self._commit_on_time())]
@@ -117,11 +120,13 @@ class PartitionRunner:
 
     async def _apply_slice(self, records: Sequence[InputRecord], at: int) -> int:
         """Apply records from index `at` for a while; returns the index reached."""
+        begin = at
         try:
             at, more_due = self._work.apply(records, at, monotonic() + SLICE_S)
         except BaseException as error:  # noqa: BLE001 - ends the process
             self._fail(error, offset=self._work.stopped_at)
         self.progress_at = monotonic()
+        self._taken += _append_times(records, begin, at)
         opened_at = self._transactions.opened_at
         if more_due or self._work.halted:
             await self._commit()
@@ -162,7 +167,8 @@ class PartitionRunner:
         except BaseException as error:  # noqa: BLE001 - ends the process
             self._fail(error, offset=self._work.next_offset)
         self._committed_at = monotonic()
-        self._observer.committed(self.partition, len(rows), self._committed_at - started)
+        taken, self._taken = self._taken, []
+        self._observer.committed(self.partition, len(rows), self._committed_at - started, taken)
 
     def _fail(self, error: BaseException, *, offset: int) -> NoReturn:
         code, reason = ExitCode.FOLD_FAILED, "the fold raised"
@@ -173,6 +179,17 @@ class PartitionRunner:
         elif isinstance(error, QueueStuck):
             code, reason = ExitCode.TRANSACTION_FAILED, str(error)
         self._fail_stop.end(code, reason, cause=error, partition=self.partition, offset=offset)
+
+
+_timestamp = attrgetter("timestamp")
+
+
+def _append_times(records: Sequence[InputRecord], begin: int, end: int) -> Iterator[Appended]:
+    """The append times of a range of records, run by run: all that came in one batch have the same."""
+    while begin < end:
+        at = _timestamp(records[begin])
+        begin, before = bisect_right(records, at, begin + 1, end, key=_timestamp), begin
+        yield at, begin - before
 
 
 async def _finish(future: asyncio.Future[None]) -> None:

@@ -12,12 +12,14 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import structlog
 
 from streams.engine import Engine, EngineSettings, InputRecord, Send, Store
+from streams.engine.observer import Appended
 
 COUNT = struct.Struct(">q")
 PAUSE = b"pause"
@@ -83,7 +85,7 @@ class LoggingObserver:
     def batch_applied(self, partition: int, records: int, seconds: float) -> None:
         pass
 
-    def committed(self, partition: int, rows: int, seconds: float) -> None:
+    def committed(self, partition: int, rows: int, seconds: float, taken: Sequence[Appended]) -> None:
         self._log.info("committed", partition=partition, rows=rows)
 
     def lag(self, partition: int, records: int) -> None:
@@ -92,8 +94,11 @@ class LoggingObserver:
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         self._log.info("restored", partition=partition, rows=rows)
 
-    def exiting(self, code: int) -> None:
-        pass
+    def restoring(self, partition: int, passed: int, expected: int) -> None:
+        self._log.info("restoring", partition=partition, passed=passed, expected=expected)
+
+    def given_up(self, partition: int) -> None:
+        self._log.info("given up", partition=partition)
 
 
 def run(options: dict[str, Any], log_path: str) -> None:
