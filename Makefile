@@ -3,7 +3,7 @@
 #   make test   all tests      make check   lint, types, imports     make bench  how fast it is
 # Arguments go through ARGS: make demo ARGS="--households all"
 
-.PHONY: demo test check bench up .venv
+.PHONY: demo test check bench up .venv simulate mutants
 .DEFAULT_GOAL := demo
 
 demo up bench: .venv
@@ -11,6 +11,12 @@ demo up bench: .venv
 
 test: .venv
 	@.venv/bin/pytest $(ARGS)
+
+simulate: .venv
+	@.venv/bin/cashback simulation --histories $(or $(N),10000) --from-seed $(or $(SEED),0) --jobs $(or $(JOBS),1)
+
+mutants: .venv
+	@.venv/bin/python -m tests.mutants $(ARGS)
 
 check: .venv
 	.venv/bin/ruff check .

@@ -17,13 +17,19 @@ from schemas.codec import decode
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES, STATE
 from streams.engine.position import POSITION_KEY, Position
 
-_REASONS = {
+FATES_SET_ASIDE = {
     "conflict": "conflict",
     "untimely": "rejected",
     "misplaced": "conflict",
     "expired": "parked_too_long",
 }
 """Why an input is in the quarantine in the end, by what the recomputation says became of it."""
+
+
+_COUNTED = (
+    *("judged", "applied", "duplicate", "conflict", "untimely", "joined", "misplaced", "expired", "parked"),
+    *("over_refunded", "created", "cleared", "reverted", "pending", "cases"),
+)
 
 
 class Broken(Exception):
@@ -98,7 +104,7 @@ class StepChecks:
 
 
 def _step(published: Published, name: str, datum: dict[str, Any], clock: int) -> None:
-    """A cashback's next transition: once, in order, one pending a program and purchase, none before its time."""
+    """A cashback's next transition: once, in order, one pending at a time, none before its time."""
     cashback = datum["cashback_transaction_id"]
     pair = (datum["transaction_id"], datum["program_id"])
     if name == "CashbackCreated":
@@ -120,8 +126,13 @@ def _step(published: Published, name: str, datum: dict[str, Any], clock: int) ->
         raise Broken("I7", f"{cashback} expired for {at}, clock {clock}")
 
 
-def check_history(history: History, partitions: list[Published]) -> Iterator[tuple[str, str]]:
-    """What was published against the recomputation of each log: (rule, difference), none where all agrees."""
+def check_history(
+    history: History, partitions: list[Published], counts: Counter[str]
+) -> Iterator[tuple[str, str]]:
+    """What was published against the recomputation of each log: (rule, difference), none where all agrees.
+
+    Adds to `counts` what became of the inputs and of the cashbacks.
+    """
     window = Window(MAX_AGE, MAX_SKEW) if history.clock == "broker" else None
     for number, (log, published) in enumerate(zip(history.logs, partitions, strict=True)):
         book = TermsBook(log.terms, log.published)
@@ -136,6 +147,8 @@ def check_history(history: History, partitions: list[Published]) -> Iterator[tup
         if len(expected.fates) != len(log.lines):
             yield "I3", f"partition {number}: {len(log.lines)} inputs, {len(expected.fates)} fates"
         states = expected.counts
+        for name in _COUNTED:
+            counts[name] += states[name]
         if states["created"] != states["cleared"] + states["reverted"] + len(published.pending):
             yield "I4", f"partition {number}: created, cleared, reverted and pending do not add up"
 
@@ -144,8 +157,8 @@ def _quarantine(log: PartitionLog, published: Published, fates: dict[int, str]) 
     """Everything set aside is there once, with its reason and its own bytes; nothing else is."""
     expected = Counter(log.refused.items())
     for place, fate in fates.items():
-        if fate in _REASONS:
-            expected[log.line_offsets[place], _REASONS[fate]] += 1
+        if fate in FATES_SET_ASIDE:
+            expected[log.line_offsets[place], FATES_SET_ASIDE[fate]] += 1
     found: Counter[tuple[int, str]] = Counter()
     for record in published.quarantine:
         headers = dict(record.headers or ())

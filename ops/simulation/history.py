@@ -3,6 +3,7 @@
 Made for speed: a history takes a fraction of a millisecond, programs are made once and drawn by number.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -86,7 +87,8 @@ class History:
     due_slice: int
     bad_input_limit: int
     items: int
-    kinds: dict[str, int]
+    kinds: Counter[str]
+    """How often what is in it."""
 
 
 class Item(NamedTuple):
@@ -122,13 +124,14 @@ def make_history(seed: int, without: frozenset[int] = frozenset()) -> History:
     until = last + (0, 1, 15 * DAY, 31 * DAY, 62 * DAY, 400 * DAY)[int(draw() * 6)]
     items.append(Item(until, -1, "tick", b"tick", _tick(until)))
     kept = [item for number, item in enumerate(items) if number not in without] if without else items
+    logs = _Logs(draw, partitions, by_broker)
     return History(
-        _Logs(draw, partitions, by_broker).laid_out(kept),
+        logs.laid_out(kept),
         clock="broker" if by_broker else "event",
         due_slice=(1, 2, 1000)[int(draw() * 3)],
         bad_input_limit=2 if draw() < 0.3 else 0,
         items=len(items),
-        kinds=_count(kept),
+        kinds=logs.kinds,
     )
 
 
@@ -312,9 +315,12 @@ class _Logs:
         self.logs = [PartitionLog() for _ in range(partitions)]
         self.has_gaps = draw() < 0.3
         self.clock = EARLIEST
+        self.latest = EARLIEST
+        self.kinds: Counter[str] = Counter()
 
     def laid_out(self, items: list[Item]) -> list[PartitionLog]:
         for item in items:
+            self.kinds[item.kind] += 1
             if not self.by_broker and item.line is not None:
                 self.clock = max(self.clock, item.line["occurred_at"])
             if not self.by_broker and item is items[-1]:
@@ -336,9 +342,11 @@ class _Logs:
         headers: tuple[tuple[str, bytes], ...] = ()
         if self.by_broker:
             if draw() < 0.08:  # another leader, whose clock is behind
+                self.kinds["clock behind"] += 1
                 timestamp -= int(draw() * 3_600_000)
             clock = timestamp * 1_000
         elif draw() < 0.03 and before > EARLIEST:
+            self.kinds["damaged clock"] += 1
             headers, clock = ((CLOCK_HEADER, b"soon"),), before
         else:
             headers = (clock_header(clock),)
@@ -347,17 +355,14 @@ class _Logs:
         log.offsets.append(offset)
         log.clocks.append(clock)
         if item.line is not None:
+            if item.line["occurred_at"] < self.latest:
+                self.kinds["out of order"] += 1
+            self.latest = max(self.latest, item.line["occurred_at"])
             log.lines.append((clock, item.line))
             log.line_offsets.append(offset)
         elif item.reason:
             log.refused[offset] = item.reason
         elif item.version is not None and named and named not in log.published:
             log.published[named] = len(log.lines)
+            self.kinds["program in mid-log"] += bool(log.lines)
             log.terms.append(item.version.terms)
-
-
-def _count(items: list[Item]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for item in items:
-        counts[item.kind] = counts.get(item.kind, 0) + 1
-    return counts

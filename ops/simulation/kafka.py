@@ -21,7 +21,7 @@ from streams.engine.brokers import Bounds
 Draw = Callable[[], float]
 Headers = list[tuple[str, bytes]]
 
-_QUEUE_MAX = 64
+_QUEUE_MAX = 6
 _SILENT_READS_MAX = 50
 
 
@@ -240,7 +240,7 @@ class SimulatedProducer:
     ) -> None:
         if self.id is not None and not self._began:
             raise KafkaException(KafkaError(KafkaError._STATE, "no transaction"))
-        if len(self._buffer) >= _QUEUE_MAX and self._world.draw() < 0.5:
+        if len(self._buffer) >= _QUEUE_MAX and self._world.draw() < 0.1:
             self._world.counts["queue full"] += 1
             raise BufferError("queue full")
         self._buffer.append(Appended(topic, partition, key, value, headers))
@@ -281,8 +281,7 @@ class SimulatedProducer:
 
     def lose(self) -> None:
         """The process is gone: each log has of the buffer what happened to be sent."""
-        topics = {record.topic for record in self._buffer}
-        for topic in topics:
+        for topic in dict.fromkeys(record.topic for record in self._buffer):
             waiting = [record for record in self._buffer if record.topic == topic]
             for record in waiting[: int(self._world.draw() * (len(waiting) + 1))]:
                 self._cluster.append(record, self.id, self._epoch)

@@ -96,7 +96,7 @@ class Worker:
         return f"worker {self.number}"
 
     def step(self, partition: int) -> None:
-        """One step of work on an assigned partition: open, fetch, take or apply; none while one is under way."""
+        """One step on an assigned partition: open, fetch, take or apply; nothing while one is under way."""
         held = self.held.get(partition)
         if held is None:
             if partition not in self.opening:

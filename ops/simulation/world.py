@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from random import Random
 from typing import Any
@@ -50,7 +51,7 @@ class World:
         self.history: History = make_history(seed, without)
         rng = Random(f"schedule {seed}")
         self.draw = rng.random
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(self.history.kinds)
         self.trace: list[str] | None = [] if traced else None
         logs = self.history.logs
         self.engine_settings = EngineSettings(
@@ -70,15 +71,20 @@ class World:
         self._depth = 0
         self._started = 0
 
+    @property
+    def inputs(self) -> int:
+        """Records of the input log."""
+        return sum(len(log.records) for log in self.history.logs)
+
     def run(self) -> None:
         """The whole history. Raises Broken."""
         self._guarded(self._begin)
-        steps = 60 + _STEPS_A_RECORD * sum(len(log.records) for log in self.history.logs)
+        steps = 60 + _STEPS_A_RECORD * self.inputs
         while steps and self.checks.unfinished:
             steps -= 1
             self._step()
-        self._calm(steps=200 + 2 * _STEPS_A_RECORD * sum(len(log.records) for log in self.history.logs))
-        for rule, story in check_history(self.history, self.checks.partitions):
+        self._calm(steps=200 + 2 * _STEPS_A_RECORD * self.inputs)
+        for rule, story in check_history(self.history, self.checks.partitions, self.counts):
             self.broken(rule, story)
         if self.seed % _COMPARED_EVERY == 0:
             self._compare_state()
@@ -168,10 +174,8 @@ class World:
             self._guarded(self._work_somewhere)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        try:
+        with suppress(Ended):
             step()
-        except Ended:
-            pass
         if self._depth == 0 and not all(owner.alive for owner in self.owner.values()):
             self._notice_death()
 
@@ -216,7 +220,8 @@ class World:
             and (not self.faults_left or self.draw() < 0.85)
         ]
         for worker in heard:
-            self._revoke(worker)
+            with suppress(Ended):
+                worker.revoke()
         heard = [worker for worker in heard if worker.alive] or [self._start_worker()]
         self.owner = {
             partition: heard[int(self.draw() * len(heard))] for partition in range(len(self.history.logs))
@@ -230,12 +235,6 @@ class World:
             worker.assign([partition for partition, owner in self.owner.items() if owner is worker])
             self.told(worker, "has partitions {}", sorted(worker.assigned))
         self.counts["rebalance"] += 1
-
-    def _revoke(self, worker: Worker) -> None:
-        try:
-            worker.revoke()
-        except Ended:
-            pass
 
     def _start_worker(self) -> Worker:
         self._started += 1
@@ -270,7 +269,8 @@ class World:
         worker = self._any_worker()
         if any(held.busy for held in worker.held.values()):
             return
-        self._revoke(worker)
+        with suppress(Ended):
+            worker.revoke()
         if worker.alive:
             worker.assign(())
             worker.alive = False

@@ -1,0 +1,66 @@
+"""`cashback simulation`: made-up histories with crashes and zombies, against the recomputation."""
+
+import json
+from typing import Annotated
+
+import typer
+
+EXIT_BROKEN = 1
+
+
+def simulation_command(
+    histories: Annotated[int, typer.Option(min=1, help="How many seeds to run")] = 10_000,
+    from_seed: Annotated[int, typer.Option(min=0, help="The first of them")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replay this one and tell its story")] = None,
+    without: Annotated[str, typer.Option(help="With --seed: inputs to leave out, e.g. 3,5")] = "",
+    faults: Annotated[int | None, typer.Option(min=0, help="With --seed: at most so many faults")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with one JSON object on standard output")
+    ] = False,
+) -> None:
+    """Run the stages and the engine on simulated Kafka: crashes, zombies, rebalances, torn transactions.
+
+    A seed is one history and one schedule; it replays exactly. What is published is held against the
+    independent recomputation of the input logs. Exit code 1 when a rule is broken.
+    """
+    if seed is not None:
+        _tell(seed, frozenset(int(number) for number in without.split(",") if number), faults)
+        return
+    from ops.simulation.sweep import sweep
+
+    report = sweep(from_seed, histories, jobs=jobs, say=lambda line: typer.echo(line, err=True))
+    figures = report.as_json()
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        for name, count in figures.pop("counts").items():
+            typer.echo(f"{count:>12,}  {name}")
+        violations = figures.pop("violations")
+        typer.echo("  ".join(f"{name} {value:,}" for name, value in figures.items()))
+        typer.echo(f"{len(violations)} violations")
+    if report.violations:
+        raise typer.Exit(EXIT_BROKEN)
+
+
+def _tell(seed: int, without: frozenset[int], faults: int | None) -> None:
+    """One seed: as it is when parts are left out already, else as small as it goes."""
+    from ops.simulation.shrink import Smallest, shrink
+    from ops.simulation.story import story
+    from ops.simulation.sweep import attempt
+    from ops.simulation.world import World
+
+    world = World(seed, without=without, faults=faults, traced=True)
+    violation = attempt(world)
+    if violation is None:
+        typer.echo(story(world))
+        typer.echo(f"seed {seed}: all rules hold")
+        return
+    smallest = None if without or faults is not None else shrink(seed)
+    smallest = smallest or Smallest(
+        violation, without, world.faults_left if faults is None else faults, world
+    )
+    typer.echo(story(smallest.world))
+    typer.echo(f"{smallest.violation.rule} is broken: {smallest.violation.story}")
+    typer.echo(f"again: {smallest.replay}")
+    raise typer.Exit(EXIT_BROKEN)

@@ -1,0 +1,88 @@
+"""Ten thousand histories hold every rule; they go through all they should; a seed replays exactly."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from typer.testing import CliRunner
+
+from ops.cli import build
+from ops.simulation import checks
+from ops.simulation.shrink import shrink
+from ops.simulation.story import story
+from ops.simulation.sweep import Report, run_seeds, sweep
+from ops.simulation.world import World
+
+JOBS = os.cpu_count() or 1
+
+KINDS = (
+    # what is said
+    *("payment", "tick", "program", "program in mid-log", "poison", "out of order"),
+    *("clock behind", "damaged clock"),
+    # what becomes of it
+    *("judged", "applied", "duplicate", "conflict", "untimely", "joined", "misplaced", "expired", "parked"),
+    *("over_refunded", "created", "cleared", "reverted", "pending", "cases", "slice of what is due"),
+    # what befalls those who decide
+    *("crash", "crash: fence", "crash: fenced", "crash: restore", "crash: offsets", "crash: offsets sent"),
+    *("crash: commit", "crash: flushed", "crash: decided", "exception at a record", "pause", "planned stop"),
+    *("rebalance", "zombie", "opening cancelled", "restore", "state kept through a rebalance"),
+    *("exit fenced", "exit fold_failed", "exit batch_lost"),
+    # what Kafka does to them
+    *("torn: state and outputs", "torn: state only", "torn: outputs only", "transaction expired"),
+    *("answer lost", "retriable error", "queue full", "compaction", "interlude"),
+    *("redelivery", "records dropped as known", "stale batch dropped", "batch lost"),
+)
+
+
+@pytest.fixture(scope="module")
+def two_thousand() -> Report:
+    return sweep(0, 2_000, jobs=JOBS)
+
+
+def test_every_kind_of_thing_happens_within_two_thousand_histories(two_thousand: Report) -> None:
+    assert [kind for kind in KINDS if not two_thousand.counts[kind]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ten_thousand_histories_hold_every_rule(two_thousand: Report) -> None:
+    rest = sweep(two_thousand.histories, 8_000, jobs=JOBS)
+    assert [violation.replay for violation in two_thousand.violations + rest.violations] == []
+    assert two_thousand.histories + rest.histories == 10_000
+
+
+def test_a_seed_replays_exactly() -> None:
+    first, second = World(17, traced=True), World(17, traced=True)
+    first.run()
+    second.run()
+    assert story(first) == story(second)
+    assert first.counts == second.counts
+
+
+def test_seeds_add_up_however_they_are_divided() -> None:
+    whole = run_seeds(100, 40)
+    parts = run_seeds(100, 25)
+    parts.add(run_seeds(125, 15))
+    assert (parts.counts, parts.inputs, parts.histories) == (whole.counts, whole.inputs, whole.histories)
+
+
+def test_a_broken_rule_is_found_made_small_and_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(checks.FATES_SET_ASIDE, "conflict", "parked_too_long")
+    found = run_seeds(0, 40).violations
+    assert found
+    assert {violation.rule for violation in found} == {"I3"}
+    smallest = shrink(found[0].seed)
+    assert smallest is not None
+    assert smallest.faults == 0
+    assert smallest.world.inputs < World(found[0].seed).inputs
+    again = CliRunner().invoke(build("simulation"), smallest.replay.split()[1:])
+    assert again.exit_code == 1
+    assert smallest.violation.story in again.output
+
+
+def test_a_sound_seed_is_retold_with_its_steps() -> None:
+    told = CliRunner().invoke(build("simulation"), ["simulation", "--seed", "3"])
+    assert told.exit_code == 0
+    assert "log of partition 0:" in told.output
+    assert "all rules hold" in told.output
