@@ -28,6 +28,9 @@ COMMANDS = {
     "simulate": Command(
         "ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"
     ),
+    "simulation": Command(
+        "ops.commands.simulation:simulation_command", "Try made-up histories with crashes against the proof"
+    ),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
     "bench": Command("ops.commands.bench:bench_command", "Measure how fast it is on this machine"),
     "torture": Command("ops.commands.torture:torture", "Beat the whole system while it works, then prove it"),
