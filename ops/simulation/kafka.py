@@ -36,16 +36,23 @@ class State(Enum):
 class Appended:
     """A record in a log; `transaction` None: written outside any."""
 
-    __slots__ = ("headers", "key", "offset", "partition", "topic", "transaction", "value")
+    __slots__ = ("headers", "key", "offset", "on_delivery", "partition", "topic", "transaction", "value")
 
     def __init__(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers | None
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None,
+        on_delivery: Callable[[KafkaError | None, Message], None] | None,
     ) -> None:
         self.topic = topic
         self.partition = partition
         self.key = key
         self.value = value
         self.headers = headers
+        self.on_delivery = on_delivery
         self.offset = -1
         self.transaction: Transaction | None = None
 
@@ -237,13 +244,14 @@ class SimulatedProducer:
         key: bytes | None = None,
         partition: int = -1,
         headers: Headers | None = None,
+        on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
     ) -> None:
         if self.id is not None and not self._began:
             raise KafkaException(KafkaError(KafkaError._STATE, "no transaction"))
         if len(self._buffer) >= _QUEUE_MAX and self._world.draw() < 0.1:
             self._world.counts["queue full"] += 1
             raise BufferError("queue full")
-        self._buffer.append(Appended(topic, partition, key, value, headers))
+        self._buffer.append(Appended(topic, partition, key, value, headers, on_delivery))
 
     def poll(self, timeout: float = 0) -> int:
         """Some of what waits reaches its log; after a fatal error the first reason is told here."""
@@ -312,13 +320,15 @@ class SimulatedProducer:
             if not self._cluster.append(record, self.id, self._epoch):
                 self._buffer.clear()
                 self._refuse_stale()
+            _report(record)
         self._buffer.clear()
 
     def _send_some(self) -> None:
         """A batch of one log; the other logs' records go on waiting."""
         topic = self._buffer[0].topic
         for record in [record for record in self._buffer if record.topic == topic]:
-            self._cluster.append(record, self.id, self._epoch)
+            if self._cluster.append(record, self.id, self._epoch):
+                _report(record)
             self._buffer.remove(record)
 
 
@@ -336,7 +346,7 @@ class SimulatedConsumer:
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         (only,) = partitions
-        self._partition = only.partition
+        self._partition, self._at = only.partition, max(0, only.offset)
         self._cluster.readers[self._partition] += 1
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
@@ -351,7 +361,7 @@ class SimulatedConsumer:
         ]
         self._at = max(self._at, until)
         if self._at >= end and self._tells_end:
-            found.append(_END)
+            found.append(Message(None, _END, end))
         self._silent += not found
         if self._silent > _SILENT_READS_MAX:
             cluster.world.broken("liveness", "a restore reads on although the changelog is at its end")
@@ -368,11 +378,12 @@ class SimulatedConsumer:
 class Message:
     """The calls of confluent_kafka.Message that the engine makes."""
 
-    __slots__ = ("_error", "_record")
+    __slots__ = ("_error", "_offset", "_record")
 
-    def __init__(self, record: Appended | None, error: KafkaError | None = None) -> None:
+    def __init__(self, record: Appended | None, error: KafkaError | None = None, offset: int = -1) -> None:
         self._record = record
         self._error = error
+        self._offset = offset if record is None else record.offset
 
     def error(self) -> KafkaError | None:
         return self._error
@@ -380,14 +391,19 @@ class Message:
     def key(self) -> bytes | None:
         return self._record.key if self._record is not None else None
 
-    def offset(self) -> int | None:
-        return self._record.offset if self._record is not None else None
+    def offset(self) -> int:
+        return self._offset
 
     def value(self) -> bytes | None:
         return self._record.value if self._record is not None else None
 
 
-_END = Message(None, KafkaError(KafkaError._PARTITION_EOF))
+_END = KafkaError(KafkaError._PARTITION_EOF)
+
+
+def _report(record: Appended) -> None:
+    if record.on_delivery is not None:
+        record.on_delivery(None, Message(record))
 
 
 class SimulatedBrokers:
@@ -411,6 +427,10 @@ class SimulatedBrokers:
 
     def consumer(self, config: dict[str, Any]) -> SimulatedConsumer:
         return SimulatedConsumer(self._cluster, self._worker, config)
+
+    def committed(self, partition: int) -> int:
+        """The group's offset, which serves lag only: now and then it is lost, and nothing may change."""
+        return 0 if self._cluster.world.draw() < 0.1 else self._cluster.group.get(partition, 0)
 
     def bounds(self, topic: str, partition: int) -> Bounds:
         if topic == self._cluster.changelog_topic:

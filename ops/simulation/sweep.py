@@ -28,6 +28,9 @@ class Violation:
     rule: str
     story: str
 
+    def __str__(self) -> str:
+        return f"seed {self.seed}: {self.rule}: {self.story}; {self.replay}"
+
     @property
     def replay(self) -> str:
         """The command that shows it."""
@@ -69,24 +72,29 @@ class Report:
 
 
 def sweep(
-    first_seed: int, histories: int, *, jobs: int = 1, say: Callable[[str], None] = lambda _: None
+    first_seed: int,
+    histories: int,
+    *,
+    jobs: int = 1,
+    violations_max: int = VIOLATIONS_MAX,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Run seeds `first_seed` to `first_seed + histories - 1`; stops early after VIOLATIONS_MAX.
+    """Run seeds `first_seed` to `first_seed + histories - 1`; stops early after so many violations.
 
     `say` hears how far it is, and each violation at once. A KeyboardInterrupt ends it with what is done.
     """
     report = Report(first_seed)
     started = said = monotonic()
     try:
-        for part in _parts(first_seed, histories, jobs):
+        for part in _parts(first_seed, histories, jobs, violations_max):
             report.add(part)
             report.seconds = monotonic() - started
             for violation in part.violations:
-                say(f"seed {violation.seed}: {violation.rule}: {violation.story}\n  {violation.replay}")
+                say(str(violation))
             if monotonic() - said > _SAY_EVERY_S:
                 said = monotonic()
                 say(_progress(report, histories))
-            if len(report.violations) >= VIOLATIONS_MAX:
+            if len(report.violations) >= violations_max:
                 break
     except KeyboardInterrupt:
         say(f"interrupted; go on with --from-seed {first_seed + report.histories}")
@@ -94,16 +102,19 @@ def sweep(
     return report
 
 
-def run_seeds(first_seed: int, histories: int) -> Report:
-    """Run some seeds in this process."""
+def run_seeds(first_seed: int, histories: int, violations_max: int = VIOLATIONS_MAX) -> Report:
+    """Run some seeds in this process; stops early after so many violations."""
     report = Report(first_seed)
     for seed in range(first_seed, first_seed + histories):
         world = World(seed)
-        if (violation := attempt(world)) is not None:
-            report.violations.append(violation)
+        violation = attempt(world)
         report.histories += 1
         report.inputs += world.inputs
         report.counts.update(world.counts)
+        if violation is not None:
+            report.violations.append(violation)
+            if len(report.violations) >= violations_max:
+                break
     return report
 
 
@@ -119,9 +130,9 @@ def attempt(world: World) -> Violation | None:
     return None
 
 
-def _parts(first_seed: int, histories: int, jobs: int) -> Iterator[Report]:
+def _parts(first_seed: int, histories: int, jobs: int, violations_max: int) -> Iterator[Report]:
     ranges = [
-        (seed, min(CHUNK, first_seed + histories - seed))
+        (seed, min(CHUNK, first_seed + histories - seed), violations_max)
         for seed in range(first_seed, first_seed + histories, CHUNK)
     ]
     if jobs == 1 or len(ranges) == 1:
@@ -132,7 +143,7 @@ def _parts(first_seed: int, histories: int, jobs: int) -> Iterator[Report]:
         yield from pool.imap(_run_range, ranges)
 
 
-def _run_range(seeds: tuple[int, int]) -> Report:
+def _run_range(seeds: tuple[int, int, int]) -> Report:
     return run_seeds(*seeds)
 
 

@@ -89,7 +89,7 @@ class Worker:
             cast(FailStop, _SimulatedStop(self)),
             Readiness(),
             failpoint,
-            self.pauses,
+            pauses=self.pauses,
         )
 
     def __str__(self) -> str:
