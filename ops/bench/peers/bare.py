@@ -9,15 +9,15 @@ import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from ops.bench.peers.step import STATE, Place, codec, rewarded
+from ops.bench.peers.step import Place, step_with
 
 RECORDS_A_CALL = 2_000
 
 
 def main() -> None:
     """Run until SIGTERM; raises KafkaException when a record cannot be delivered."""
-    place, (codec_name,) = Place.of_command_line()
-    decode, encode = codec(codec_name)
+    place, (codec,) = Place.of_command_line()
+    step = step_with(codec)
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     consumer, producer = _consumer(place), _producer(place)
@@ -28,12 +28,10 @@ def main() -> None:
     committed_at, interval_s = time.monotonic(), place.commit_interval_ms / 1_000
     while not ended:
         for message in consumer.consume(RECORDS_A_CALL, 0.05):
-            payment, key = decode(message.value() or b""), message.key() or b""
-            row = rows.get(key)
-            count, total_minor = (0, 0) if row is None else STATE.unpack(row)
-            count, total_minor = count + 1, total_minor + payment["amount_minor"]
-            rows[key] = dirty[key] = STATE.pack(count, total_minor)
-            produce(output, encode(rewarded(payment, count, total_minor)), key)
+            key = message.key() or b""
+            row, reward = step(message.value() or b"", rows.get(key))
+            rows[key] = dirty[key] = row
+            produce(output, reward, key)
         producer.poll(0)
         if dirty and time.monotonic() - committed_at > interval_s:
             for key, row in dirty.items():

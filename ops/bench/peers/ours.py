@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from ops.bench.peers.step import STATE, Place, codec, rewarded
+from ops.bench.peers.step import Place, step_with
 from streams.engine import Engine, EngineSettings, InputRecord, Send, Store
 
 
 class Rewarding:
     """Count and sum by member, one output a payment."""
 
-    def __init__(self, place: Place, codec_name: str, store: Store, send: Send) -> None:
+    def __init__(self, place: Place, codec: str, store: Store, send: Send) -> None:
         self._topic = place.output_topic
-        self._decode, self._encode = codec(codec_name)
+        self._step = step_with(codec)
         self._get, self._put, self._send = store.get, store.put, send
 
     def restored(self) -> None:
@@ -22,12 +22,10 @@ class Rewarding:
         return False
 
     def apply(self, record: InputRecord) -> None:
-        payment, key = self._decode(record.value or b""), record.key or b""
-        row = self._get(key)
-        count, total_minor = (0, 0) if row is None else STATE.unpack(row)
-        count, total_minor = count + 1, total_minor + payment["amount_minor"]
-        self._put(key, STATE.pack(count, total_minor))
-        self._send(self._topic, key, self._encode(rewarded(payment, count, total_minor)))
+        key = record.key or b""
+        row, reward = self._step(record.value or b"", self._get(key))
+        self._put(key, row)
+        self._send(self._topic, key, reward)
 
     def before_commit(self) -> None:
         """All state is in the store."""
@@ -35,7 +33,7 @@ class Rewarding:
 
 def main() -> None:
     """Run until SIGTERM."""
-    place, (codec_name,) = Place.of_command_line()
+    place, (codec,) = Place.of_command_line()
     settings = EngineSettings(
         brokers=place.brokers,
         app_id=place.group,
@@ -44,7 +42,7 @@ def main() -> None:
         partitions=4,
         commit_interval_ms=place.commit_interval_ms,
     )
-    engine = Engine(settings, fold=lambda _, store, send: Rewarding(place, codec_name, store, send))
+    engine = Engine(settings, fold=lambda _, store, send: Rewarding(place, codec, store, send))
 
     @engine.app.agent(engine.input)
     async def reward(stream: Any) -> None:

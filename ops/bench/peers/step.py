@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, field
 from importlib.resources import files
 from io import BytesIO
 from random import Random
-from typing import Any, Literal, cast
+from typing import Any
 
 from confluent_kafka.admin import AdminClient, NewTopic
 from fastavro import schemaless_reader, schemaless_writer
@@ -30,9 +30,8 @@ REWARD = LockedSchema(2, "Reward", 1, "", directory=_HERE)
 _FLUSH_TIMEOUT_S = 60.0
 _QUEUED_MAX = 200_000
 
-Datum = dict[str, Any]
-Decode = Callable[[bytes], Datum]
-Encode = Callable[[Datum], bytes]
+Step = Callable[[bytes, bytes | None], tuple[bytes, bytes]]
+"""From a payment and its member's row (None: there is none) to the row after it and the output."""
 
 
 @dataclass
@@ -67,27 +66,14 @@ class Place:
         return place, others
 
 
-def codec(name: Literal["compiled", "fastavro"] | str) -> tuple[Decode, Encode]:
-    """Reads payments and writes rewards. `compiled` is our codec; `fastavro` as anybody would use it."""
-    return _fastavro() if name == "fastavro" else _compiled()
+def step_with(codec: str) -> Step:
+    """The step with our `compiled` codec, or with `fastavro` as anybody would use it."""
+    return _with_fastavro() if codec == "fastavro" else _with_compiled()
 
 
 def has_compiled_codec() -> bool:
     """Whether the package was built with a C compiler."""
     return "compiled" in codecs_of([PAYMENT, REWARD])
-
-
-def rewarded(payment: Datum, count: int, total_minor: int) -> Datum:
-    """The output: one percent, and where the member stands now."""
-    return {
-        "payment_id": payment["payment_id"],
-        "member_id": payment["member_id"],
-        "amount_minor": payment["amount_minor"],
-        "reward_minor": payment["amount_minor"] // 100,
-        "total_minor": total_minor,
-        "count": count,
-        "paid_at": payment["paid_at"],
-    }
 
 
 def payments(wanted: int, *, members: int = MEMBERS, seed: int = 7) -> Iterator[tuple[bytes, bytes]]:
@@ -145,25 +131,52 @@ def preload(brokers: str, topic: str, wanted: int, *, members: int = MEMBERS) ->
     return given
 
 
-def _compiled() -> tuple[Decode, Encode]:
+def _with_compiled() -> Step:
     compiled = codecs_of([PAYMENT, REWARD])["compiled"]
-    read, write = compiled.decode, compiled.encode
-    return lambda value: read(value)[1], lambda reward: write("Reward", reward)
+    read, write, pack, unpack = compiled.decode_fields, compiled.encode, STATE.pack, STATE.unpack
+
+    def step(value: bytes, row: bytes | None) -> tuple[bytes, bytes]:
+        _, payment, _ = read(value)
+        amount_minor = payment[3]
+        count, total_minor = (0, 0) if row is None else unpack(row)
+        count, total_minor = count + 1, total_minor + amount_minor
+        reward = {
+            "payment_id": payment[0],
+            "member_id": payment[1],
+            "amount_minor": amount_minor,
+            "reward_minor": amount_minor // 100,
+            "total_minor": total_minor,
+            "count": count,
+            "paid_at": payment[5],
+        }
+        return pack(count, total_minor), write("Reward", reward)
+
+    return step
 
 
-def _fastavro() -> tuple[Decode, Encode]:
+def _with_fastavro() -> Step:
     reader, writer = PAYMENT.parsed(), REWARD.parsed()
-    head = b"\0" + REWARD.schema_id.to_bytes(HEAD_BYTES - 1, "big")
+    head, pack, unpack = b"\0" + REWARD.schema_id.to_bytes(HEAD_BYTES - 1, "big"), STATE.pack, STATE.unpack
 
-    def decode(value: bytes) -> Datum:
+    def step(value: bytes, row: bytes | None) -> tuple[bytes, bytes]:
         body = BytesIO(value)
         body.seek(HEAD_BYTES)
-        return cast(Datum, schemaless_reader(body, reader, None))
-
-    def encode(reward: Datum) -> bytes:
+        payment: Any = schemaless_reader(body, reader, None)
+        amount_minor = payment["amount_minor"]
+        count, total_minor = (0, 0) if row is None else unpack(row)
+        count, total_minor = count + 1, total_minor + amount_minor
+        reward = {
+            "payment_id": payment["payment_id"],
+            "member_id": payment["member_id"],
+            "amount_minor": amount_minor,
+            "reward_minor": amount_minor // 100,
+            "total_minor": total_minor,
+            "count": count,
+            "paid_at": payment["paid_at"],
+        }
         out = BytesIO()
         out.write(head)
         schemaless_writer(out, writer, reward)
-        return out.getvalue()
+        return pack(count, total_minor), out.getvalue()
 
-    return decode, encode
+    return step

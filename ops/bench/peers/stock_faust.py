@@ -9,7 +9,7 @@ from typing import Any
 
 import faust
 
-from ops.bench.peers.step import PARTITIONS, STATE, Place, codec, rewarded
+from ops.bench.peers.step import PARTITIONS, Place, step_with
 
 TABLE = "members"
 _RAW: dict[str, Any] = {
@@ -31,18 +31,16 @@ def build(place: Place, guarantee: str) -> faust.App:
         web_enabled=False,
         datadir=place.directory,
     )
-    decode, encode = codec("fastavro")
+    step = step_with("fastavro")
     outputs = app.topic(place.output_topic, **_RAW)
     members = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=PARTITIONS)
 
     @app.agent(app.topic(place.input_topic, **_RAW))
     async def reward(stream: Any) -> None:
         async for event in stream.events():
-            payment, row = decode(event.value), members.get(event.key)
-            count, total_minor = (0, 0) if row is None else STATE.unpack(row)
-            count, total_minor = count + 1, total_minor + payment["amount_minor"]
-            members[event.key] = STATE.pack(count, total_minor)
-            await outputs.send(key=event.key, value=encode(rewarded(payment, count, total_minor)))
+            row, output = step(event.value, members.get(event.key))
+            members[event.key] = row
+            await outputs.send(key=event.key, value=output)
 
     return app
 
