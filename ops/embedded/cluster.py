@@ -16,6 +16,8 @@ from ops.embedded.kafka import Kafka, Node
 from ops.embedded.ports import LOOPBACK, lasting_ports
 
 REPLICAS = 3
+START_TIMEOUT_S = 180.0
+"""Three at once, and each waits for the others."""
 
 # A broker that died is given up within three seconds instead of nine; leaders move back soon after it is up.
 # Client quotas, groups and transactions as in production, their logs small.
@@ -71,6 +73,7 @@ class Cluster:
                 port=ports.broker,
                 node=Node(node, ports.controller, voters, self._cluster_id, REPLICAS),
                 overrides={**IN_A_CLUSTER, **self._listeners(node, ports), **self.overrides},
+                start_timeout_s=START_TIMEOUT_S,
             )
 
     @property

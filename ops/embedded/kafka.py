@@ -68,6 +68,7 @@ class Kafka:
     port: int | None = None
     node: Node = Node()
     overrides: Mapping[str, str] = field(default_factory=dict)
+    start_timeout_s: float = START_TIMEOUT_S
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _port: int = field(default=0, init=False)
 
@@ -111,7 +112,7 @@ class Kafka:
 
     def wait_ready(self) -> None:
         """Return when a client was answered. Raises `StartError` with the end of the broker's log."""
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + self.start_timeout_s
         quiet: dict[str, str | int | float | bool] = {
             "bootstrap.servers": self.bootstrap,
             "log_level": 0,
@@ -128,7 +129,7 @@ class Kafka:
                 continue
         self.stop()
         raise StartError(
-            f"Kafka did not answer in {START_TIMEOUT_S} s. The end of its log:\n{tail(self.log)}"
+            f"Kafka did not answer in {self.start_timeout_s:.0f} s. The end of its log:\n{tail(self.log)}"
         )
 
     def stop(self) -> None:
@@ -196,7 +197,7 @@ class Kafka:
         cluster_id = self.node.cluster_id or str(uuid.uuid4())
         tool = [*self._java(), "kafka.tools.StorageTool", "format"]
         format_it = [*tool, "-t", cluster_id, "-c", str(self._properties)]
-        formatted = subprocess.run(format_it, capture_output=True, text=True, timeout=START_TIMEOUT_S)
+        formatted = subprocess.run(format_it, capture_output=True, text=True, timeout=self.start_timeout_s)
         if formatted.returncode != 0:
             raise StartError(f"Kafka cannot prepare {self.directory}: {formatted.stdout}{formatted.stderr}")
 

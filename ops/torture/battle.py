@@ -17,7 +17,7 @@ from ops.torture.replays import records_of
 from ops.torture.schedule import Fault, schedule
 from ops.torture.strike import Skipped, Strike
 from ops.torture.system import System
-from ops.torture.waiting import NotInTime
+from ops.torture.waiting import Interrupted, NotInTime
 from ops.torture.watch import Stage, Watch
 from schemas.programs import parse_program
 from schemas.times import SECOND, from_iso
@@ -117,6 +117,7 @@ class Battle:
 
     def _end(self) -> None:
         self._stop.set()
+        self.watch.end()
         with self._changed:
             self._changed.notify_all()
 
@@ -245,7 +246,8 @@ class Battle:
                 self._changed.notify_all()
 
     def _strike(self, fault: Fault) -> None:
-        strike = Strike(fault, self.system, self.watch, self._replay, self.faketime)
+        self.say(f"{self.progress.share:6.1%}  {fault.kind} …")
+        strike = Strike(fault, self.system, self.watch, self._replay, self.faketime, self._stop)
         stuck = skipped = ""
         try:
             STRIKES[fault.kind](strike)
@@ -253,6 +255,8 @@ class Battle:
             skipped = str(reason)
         except NotInTime as error:
             stuck = str(error)
+        except Interrupted:
+            return
         if self._stop.is_set():
             return
         pause_s = round(max(strike.pauses_s), 2) if strike.pauses_s and not stuck else None

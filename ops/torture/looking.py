@@ -51,7 +51,8 @@ class Group:
     """How far a topic goes, and how far a group has come."""
 
     def __init__(self, brokers: str, topic: str, partitions: int, group: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+        self._brokers = brokers
+        self._admin = self._ask()
         self._consumer = reader(brokers, "read_uncommitted", group)
         self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
 
@@ -62,6 +63,8 @@ class Group:
             answers = self._admin.list_offsets(asked, request_timeout=ASK_S)
             ends = {place.partition: answer.result(ASK_S).offset for place, answer in answers.items()}
         except (KafkaException, TimeoutError) as error:
+            # One that knew the leaders of before asks with their epoch for ever.
+            self._admin = self._ask()
             raise NoAnswer(str(error)) from error
         return [ends[place.partition] for place in self._places]
 
@@ -71,9 +74,13 @@ class Group:
             offsets = self._consumer.committed(self._places, timeout=ASK_S)
         except KafkaException as error:
             raise NoAnswer(str(error)) from error
-        if any(place.error is not None for place in offsets):
-            raise NoAnswer("the group's coordinator is away")
+        for place in offsets:
+            if place.error is not None:
+                raise NoAnswer(str(place.error))
         return [max(0, place.offset) for place in offsets]
+
+    def _ask(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._brokers, "log_level": 0})
 
     def close(self) -> None:
         """Ask no more."""

@@ -18,7 +18,7 @@ from ops.torture.proxy import Gate
 from ops.torture.quorum import OFFSETS, TRANSACTIONS, Cluster
 from ops.torture.strike import GIVE_UP_S, Skipped, Strike
 from ops.torture.system import NODES, SMALL_DISK_NODE, WORKERS
-from ops.torture.waiting import NotInTime, wait_until
+from ops.torture.waiting import NotInTime
 from schemas.topics import INPUTS, STATE, WORKER_GROUP
 
 WHOLE_S_MAX = 120.0
@@ -33,7 +33,7 @@ def kill_broker(strike: Strike) -> None:
     struck_s = time.monotonic()
     strike.system.cluster.brokers[node].kill()
     strike.felt_since(struck_s)
-    time.sleep(strike.rng.uniform(0, 2))
+    strike.rest(strike.rng.uniform(0, 2))
     _start(strike, [node])
     strike.lasted_s = time.monotonic() - struck_s
     await_whole(strike)
@@ -46,7 +46,7 @@ def suspend_broker(strike: Strike) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
         strike.felt_since(struck_s)
-        time.sleep(strike.rng.uniform(0, 5))
+        strike.rest(strike.rng.uniform(0, 5))
     finally:
         os.kill(pid, signal.SIGCONT)
     strike.lasted_s = time.monotonic() - struck_s
@@ -104,7 +104,7 @@ def fill_disk(strike: Strike) -> None:
     broker, struck_s = strike.system.cluster.brokers[SMALL_DISK_NODE], time.monotonic()
     disk.fill()
     try:
-        wait_until(broker.has_ended, "the broker ends", timeout_s=DISK_FULL_S_MAX)
+        strike.wait_until(broker.has_ended, "the broker ends", timeout_s=DISK_FULL_S_MAX)
         strike.note(f"ended after {time.monotonic() - struck_s:.1f} s")
     except NotInTime:
         strike.note("killed, it did not end by itself")
@@ -138,7 +138,7 @@ def compact_changelog(strike: Strike) -> None:
 def await_whole(strike: Strike) -> None:
     """Wait until every replica is in sync: the next blow to a broker must be one blow, not two."""
     cluster = Cluster(strike.system.inside.brokers)
-    wait_until(cluster.is_whole, "all replicas in sync", timeout_s=WHOLE_S_MAX, every_s=0.25)
+    strike.wait_until(cluster.is_whole, "all replicas in sync", timeout_s=WHOLE_S_MAX, every_s=0.25)
 
 
 def _victim(strike: Strike) -> int:
@@ -161,7 +161,7 @@ def _victim(strike: Strike) -> int:
             return False
         return True
 
-    wait_until(is_found, f"the {role} is known", timeout_s=GIVE_UP_S)
+    strike.wait_until(is_found, f"the {role} is known", timeout_s=GIVE_UP_S)
     strike.note(f"broker {found[0]}, {role}")
     return found[0]
 
@@ -171,7 +171,7 @@ def _kill_several(strike: Strike, nodes: Sequence[int]) -> None:
     struck_s = time.monotonic()
     for node in nodes:
         strike.system.cluster.brokers[node].kill()
-    time.sleep(strike.rng.uniform(1, 15))
+    strike.rest(strike.rng.uniform(1, 15))
     _start(strike, nodes)
     strike.lasted_s = time.monotonic() - struck_s
     strike.felt_since(time.monotonic())

@@ -12,7 +12,6 @@ from ops.torture.proxy import Gate
 from ops.torture.receiver import Behaviour, behave
 from ops.torture.strike import Strike
 from ops.torture.system import LEDGER, RIVAL, WEBHOOKS
-from ops.torture.waiting import wait_until
 
 CUT_S_MAX = 60.0
 _ENABLE = """
@@ -42,7 +41,7 @@ def suspend_ledger(strike: Strike) -> None:
     strike.felt_since(struck_s)
     strike.hold(strike.rng.uniform(0, 3))
     supervisor.resume(LEDGER)
-    time.sleep(strike.rng.uniform(0, 2))
+    strike.rest(strike.rng.uniform(0, 2))
     struck_s = time.monotonic()
     supervisor.stop(RIVAL)
     strike.felt_since(struck_s, back=[LEDGER])
@@ -83,7 +82,7 @@ def kill_postgres(strike: Strike) -> None:
     """SIGKILL of the server, then started again on what lay on its disk."""
     postgres, struck_s = strike.system.postgres, time.monotonic()
     postgres.kill()
-    time.sleep(strike.rng.uniform(0, 2))
+    strike.rest(strike.rng.uniform(0, 2))
     strike.system.on_the_ground(postgres.start)
     strike.lasted_s = time.monotonic() - struck_s
     strike.felt_since(time.monotonic())
@@ -136,7 +135,7 @@ def _cut(strike: Strike, gate: Gate, when: When) -> None:
     cut = Cut(when, spared=strike.rng.randint(0, 3))
     strike.note(when)
     gate.cut_commit(cut)
-    wait_until(cut.done.is_set, "a COMMIT to cut", timeout_s=CUT_S_MAX)
+    strike.wait_until(cut.done.is_set, "a COMMIT to cut", timeout_s=CUT_S_MAX)
     strike.felt_since(time.monotonic())
 
 

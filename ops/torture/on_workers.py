@@ -4,7 +4,7 @@ import time
 
 from ops.torture.strike import Skipped, Strike
 from ops.torture.system import GUEST, WORKERS
-from ops.torture.waiting import NotInTime, wait_until
+from ops.torture.waiting import NotInTime
 from streams.engine.exits import ExitCode
 from streams.engine.failpoints import Place
 
@@ -35,11 +35,15 @@ def failpoint(strike: Strike) -> None:
     system, before = strike.system, strike.pid(name)
     system.supervisor.kill(name)
     system.begin(name, CASHBACK_FAILPOINT=f"{place}@{count}")
-    wait_until(lambda: strike.pid(name) not in (None, before), f"{name} runs", timeout_s=FAILPOINT_S_MAX)
+    strike.wait_until(
+        lambda: strike.pid(name) not in (None, before), f"{name} runs", timeout_s=FAILPOINT_S_MAX
+    )
     armed = strike.pid(name)
     system.begin(name)  # what runs keeps its failpoint, what comes after it has none
     try:
-        wait_until(lambda: strike.pid(name) != armed, f"{name} reaches {place}", timeout_s=FAILPOINT_S_MAX)
+        strike.wait_until(
+            lambda: strike.pid(name) != armed, f"{name} reaches {place}", timeout_s=FAILPOINT_S_MAX
+        )
     except NotInTime:
         strike.note("not reached, killed instead")
         system.supervisor.kill(name)
@@ -57,7 +61,7 @@ def suspend(strike: Strike) -> None:
     strike.hold(max(0.0, SUSPENDED_S - pause_s))
     woken_s = time.monotonic()
     supervisor.resume(name)
-    wait_until(lambda: strike.pid(name) not in (None, slept), f"{name} leaves", timeout_s=LEAVES_S_MAX)
+    strike.wait_until(lambda: strike.pid(name) not in (None, slept), f"{name} leaves", timeout_s=LEAVES_S_MAX)
     code = strike.last_exit(name)
     strike.note(f"left with {ExitCode(code).name}" if code in list(ExitCode) else f"left with {code}")
     strike.felt_since(woken_s, back=[name])

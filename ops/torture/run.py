@@ -2,9 +2,13 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ops.embedded.jars import Say
+from ops.running import Claim
 from ops.settings import Settings
 from ops.torture.battle import UNTIL, Battle, programs
 from ops.torture.judgement import judge
@@ -41,7 +45,7 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
     deadline_s = None if options.seconds is None else began_s + options.seconds
     say(f"seed {progress.plan.seed}; everything is in {directory}")
     system = System(directory, settings, say=say, small_disk=options.small_disk)
-    with system:
+    with _claimed(directory), system:
         system.start_processes()
         with Watch(system.inside, system.layout.receiver) as watch:
             try:
@@ -73,3 +77,13 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
     if system.disk:
         system.disk.remove()
     return report
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[None]:
+    """Two runs on one directory would end each other's servers. Raises `AlreadyRunningError`."""
+    claim = Claim(directory)
+    try:
+        yield
+    finally:
+        claim.release()

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from threading import Event
 
 from ops.health import Ready, ask_readiness
 from ops.torture.faults import FORMS
 from ops.torture.schedule import Fault
 from ops.torture.system import System
-from ops.torture.waiting import wait_until
+from ops.torture.waiting import Interrupted, wait_until
 from ops.torture.watch import Watch
 
 GIVE_UP_S = 180.0
@@ -30,6 +31,8 @@ class Strike:
     replay: Callable[[int], None]
     """Append so many inputs again; returns when they are written."""
     faketime: str | None
+    stop: Event
+    """Set when the run is ended: nothing is waited for any more."""
     pauses_s: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     lasted_s: float = 0.0
@@ -43,11 +46,17 @@ class Strike:
 
     def await_there(self, *names: str) -> None:
         """Wait until these processes run, ready or not."""
-        wait_until(lambda: all(map(self.is_there, names)), f"{names} run", timeout_s=GIVE_UP_S)
+        self.wait_until(lambda: all(map(self.is_there, names)), f"{names} run")
 
     def await_ready(self, *names: str) -> None:
         """Wait until these processes are ready."""
-        wait_until(lambda: all(map(self.is_ready, names)), f"{names} are ready", timeout_s=GIVE_UP_S)
+        self.wait_until(lambda: all(map(self.is_ready, names)), f"{names} are ready")
+
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, *, timeout_s: float = GIVE_UP_S, every_s: float = 0.05
+    ) -> None:
+        """Return as soon as `condition` holds. Raises `NotInTime` naming `what`, `Interrupted`."""
+        wait_until(condition, what, timeout_s=timeout_s, every_s=every_s, stop=self.stop)
 
     def felt_since(self, struck_s: float, *, back: Sequence[str] = ()) -> float:
         """Wait until the stages of this fault went on and `back` are ready; note the pause and return it.
@@ -65,7 +74,12 @@ class Strike:
     def hold(self, seconds: float) -> None:
         """Let it last."""
         self.lasted_s += seconds
-        time.sleep(seconds)
+        self.rest(seconds)
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing for a while. Raises `Interrupted`."""
+        if self.stop.wait(seconds):
+            raise Interrupted("a rest")
 
     def is_there(self, name: str) -> bool:
         """Whether the process runs."""

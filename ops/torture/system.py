@@ -18,6 +18,7 @@ from ops.supervisor import BackOff, Program, Supervisor
 from ops.torture.disk import CannotMount, SmallDisk
 from ops.torture.load import PARTNERS
 from ops.torture.proxy import Gate, Network
+from ops.torture.waiting import wait_until
 from ops.up import environment_of
 
 Answer = TypeVar("Answer")
@@ -175,7 +176,7 @@ class System:
             for port in (self.layout.ledger_gate, self.layout.webhooks_gate)
         )
         self._database_gates = (ledger, webhooks)
-        topics.ensure(self.inside)
+        wait_until(self._has_topics, "every broker knows the topics", timeout_s=READY_S, every_s=0.5)
         upgrade(self.postgres.url)
         secret = self.directory / "secret"
         if not secret.exists():
@@ -192,6 +193,13 @@ class System:
                 )
             except EndpointRefused:  # a run that goes on has them
                 continue
+
+    def _has_topics(self) -> bool:
+        try:
+            topics.ensure(self.inside)
+        except topics.TopicsDiffer:  # one broker created them, another one does not know yet
+            return False
+        return True
 
     def _stop_servers(self) -> None:
         self.network.__exit__(None, None, None)

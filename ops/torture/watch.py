@@ -15,7 +15,7 @@ from typing import Self
 from ops.settings import Settings
 from ops.torture.looking import Follower, Group, NoAnswer, Table, next_offsets
 from ops.torture.receiver import counts
-from ops.torture.waiting import NotInTime
+from ops.torture.waiting import Interrupted, NotInTime
 from schemas.topics import CASHBACK_EVENTS, INPUTS, STATE, WORKER_GROUP
 from streams.engine.position import POSITION_KEY, Position
 
@@ -71,6 +71,7 @@ class Watch:
         self._ahead_since: dict[int, tuple[float, int]] = {}
         self.looks = 0
         self.unanswered = 0
+        self._no_answer = ""
         self.offsets_ahead: list[str] = []
         """What was seen against I8."""
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -82,10 +83,17 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ending.set()
+        self.end()
         self._thread.join()
         for each in (self._group, self._outputs, self._changelog, self._table):
             each.close()
+
+    def end(self) -> None:
+        """Look no more, and let nobody wait for a look."""
+        self._ending.set()
+        with self._changed:
+            self._failure = self._failure or Interrupted("a look")
+            self._changed.notify_all()
 
     def look(self, *, timeout_s: float) -> Stages:
         """All stages, looked at after this was called. Raises `NotInTime` when no look was answered."""
@@ -97,7 +105,9 @@ class Watch:
             if self._failure is not None:
                 raise self._failure
             if not answered:
-                raise NotInTime(f"no look at the system was answered in {timeout_s:.0f} s")
+                raise NotInTime(
+                    f"no look at the system was answered in {timeout_s:.0f} s ({self._no_answer})"
+                )
             return self._now
 
     def wait_progress(self, stages: Iterable[Stage], before: Stages, *, timeout_s: float) -> None:
@@ -134,8 +144,9 @@ class Watch:
                     self._outputs.pull()
                     self._changelog.pull()
                     now = self._stages(committed, ends)
-                except NoAnswer:
+                except NoAnswer as error:
                     self.unanswered += 1
+                    self._no_answer = str(error)
                     continue
                 self._check_offsets(committed)
                 self._take(now, began_s)
