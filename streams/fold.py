@@ -5,13 +5,13 @@ Decodes, checks, keeps the clock and the quarantine; what is decided is decided 
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
 
 from ops.settings import Settings
 from schemas import codec
 from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
-from schemas.programs import ProgramsRefused, from_datum, to_datum
+from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
 from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
@@ -23,6 +23,7 @@ from streams.purchase import Parked, PurchaseId
 
 _CLOCK_KEY = b"c"
 _PROGRAM_PREFIX = b"g"
+_PROGRAMS_KEPT = 10_000
 
 
 class TopicOutcomes:
@@ -120,7 +121,7 @@ class CashbackFold:
             if key == _CLOCK_KEY:
                 self.log.clock = self._kept_clock = int.from_bytes(row, "big")
             elif key.startswith(_PROGRAM_PREFIX):
-                self.log.catalogue.add(from_datum(codec.decode(row)[1]))
+                self.log.catalogue.add(_program_in(row))
             else:
                 self.log.restore(key, row)
 
@@ -142,7 +143,7 @@ class CashbackFold:
             elif name == "Tick":
                 self.counts["tick"] += 1
             elif name == "Program":
-                self._publish(codec.decode(record.value)[1])
+                self._publish(record.value or b"")
             else:
                 raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
         except Rejected as error:
@@ -177,9 +178,9 @@ class CashbackFold:
                 "occurred_at", f"{to_iso(occurred_at)} is after {limit}", "set the sender's clock right"
             )
 
-    def _publish(self, datum: dict[str, Any]) -> None:
+    def _publish(self, value: bytes) -> None:
         try:
-            spec = from_datum(datum)
+            spec = _program_in(value)
         except ProgramsRefused as refused:
             raise refused.faults[0] from None
         if not self.log.publish(spec):
@@ -200,3 +201,12 @@ class CashbackFold:
         # A contradiction or a date is the sender's fault whatever happens; only the unreadable may be ours.
         if not isinstance(error, Conflicting | Untimely) and self._bad_run.bad(partner):
             self._pause(f"the last inputs of several partners were all refused, at last: {error}")
+
+
+@lru_cache(_PROGRAMS_KEPT)
+def _program_in(value: bytes) -> ProgramSpec:
+    """The program in a record. Every partition has every program: it is read once a process, not once each.
+
+    Raises `ProgramsRefused`.
+    """
+    return from_datum(codec.decode(value)[1])
