@@ -16,6 +16,7 @@ import aiokafka
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+from faust.types.tuples import ConsumerMessage
 
 from streams.engine.assignment import Assignment
 from streams.engine.batch import Batch
@@ -109,8 +110,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 epoch == self.transport.assignment.epoch
                 and not fetcher._subscriptions.reassignment_in_progress
             ):
-                limit = self.transport.settings.poll_records_max
-                fetched = await fetcher.fetched_records(active, timeout=0, max_records=limit)
+                fetched = await fetcher.fetched_records(active, timeout=0)
                 if fetched:
                     return [self._batch(TP(*tp), epoch, records) for tp, records in fetched.items()]
             arrival = fetcher._create_fetch_waiter()
@@ -182,9 +182,15 @@ class BatchConsumer(driver.Consumer):
             if epoch != self._assignment.epoch or self.should_stop:
                 return
             tp = TP(self.transport.settings.input_topic, batch.partition)
-            message = self._to_message(tp, batch.records[-1])
-            message.value = cast(Any, batch)
-            yield tp, message
+            yield tp, self._message(tp, batch)
+
+    def _message(self, tp: TP, batch: Batch) -> Message:
+        last, value = batch.records[-1], cast(Any, batch)
+        timestamp_s, generation = last.timestamp / 1_000, self.app.consumer_generation_id
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, timestamp_s, 0, [], None, value, None,
+            tp=tp, generation_id=generation,
+        )  # fmt: skip
 
     async def _fetch(self, active: set[TP], epoch: int, wait_s: float) -> list[Batch]:
         try:

@@ -10,10 +10,8 @@ if TYPE_CHECKING:
 
 
 class InputRecord(Protocol):
-    """One record of the input log, as aiokafka hands it out (timestamp: broker time, milliseconds UTC)."""
+    """One record of the input log, as aiokafka parses it (timestamp: broker time, milliseconds UTC)."""
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None

@@ -1,5 +1,6 @@
-"""Reads records whose header keys are not UTF-8, at which aiokafka raises and then loses what it fetched.
+"""Reads what was fetched: quickly, and also records whose header keys are not UTF-8.
 
+At such a key aiokafka raises, and then loses what it fetched.
 aiokafka's compiled parser stays in charge. Only where it fails, the same bytes are parsed once more by a slow
 parser that keeps such a key: its bad bytes become lone surrogates (PEP 383), which no sound key contains, so
 that the fold can tell and set the record aside.
@@ -19,9 +20,10 @@ _Batch: Any = _DefaultRecordBatchPy
 
 
 def read_leniently() -> None:
-    """Make all consumers of this process read such records; may be called again."""
+    """Make all consumers of this process read so; may be called again."""
     fetcher.MemoryRecords = FetchedBytes
     fetcher.PartitionRecords = LenientPartitionRecords
+    fetcher.FetchResult = TakenWhole
 
 
 class FetchedBytes(_Compiled):  # type: ignore[misc]
@@ -32,9 +34,28 @@ class FetchedBytes(_Compiled):  # type: ignore[misc]
         self.fetched = fetched
 
 
-class LenientPartitionRecords(_PartitionRecords):  # type: ignore[misc]
-    """The records of one fetch, each once and in order, whichever parser reads it."""
+class TakenWhole(fetcher.FetchResult):  # type: ignore[misc]
+    """What one fetch brought of a partition, taken at once: the fetch's size is bound enough."""
 
+    _partition_records: LenientPartitionRecords | None
+
+    def getall(self, _max_records: int | None = None) -> list[Any]:
+        if not self.check_assignment(self._topic_partition) or not self.has_more():
+            return []
+        assert self._partition_records is not None, "has_more() said so"
+        records = self._partition_records.take()
+        self._update_position()
+        self._partition_records = None
+        return records
+
+
+class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
+    """The records of one fetch, each once and in order, whichever parser reads it.
+
+    They are the parser's own objects, without a wrapper for each: 2 µs a record saved.
+    """
+
+    next_fetch_offset: int
     _aborted_transactions: list[Any]
     _aborted_producers: set[int]
 
@@ -43,21 +64,38 @@ class LenientPartitionRecords(_PartitionRecords):  # type: ignore[misc]
         self._fetched = records.fetched
         self._aborted = tuple(self._aborted_transactions)
 
-    def __next__(self) -> Any:
+    def take(self) -> list[Any]:
+        """All of them; `next_fetch_offset` is then the offset after the last."""
+        start = self.next_fetch_offset
         try:
-            return super().__next__()
+            return self._take(self._records)
         except UnicodeDecodeError:
-            next_offset = self.next_fetch_offset
-        self._begin_anew()
-        while (record := super().__next__()).offset < next_offset:
-            pass  # handed out before
-        return record
+            # From the first byte: which transactions are aborted is known only by following all batches.
+            self.next_fetch_offset = start
+            self._aborted_transactions, self._aborted_producers = list(self._aborted), set()
+            return self._take(_LenientRecords(self._fetched))
 
-    def _begin_anew(self) -> None:
-        """From the first byte: which transactions are aborted is known only by following all batches."""
-        self._records = _LenientRecords(self._fetched)
-        self._aborted_transactions, self._aborted_producers = list(self._aborted), set()
-        self._records_iterator = self._unpack_records()
+    def _take(self, batches: Any) -> list[Any]:
+        taken: list[Any] = []
+        while batches.has_next():
+            batch = batches.next_batch()
+            if self._shows(batch):
+                records, start = list(batch), self.next_fetch_offset
+                if records and records[0].offset < start:  # a fetch may begin in the middle of a batch
+                    records = [record for record in records if record.offset >= start]
+                taken += records
+            # Compaction may have taken the last records of a batch, which still says where it ended.
+            self.next_fetch_offset = batch.next_offset
+        return taken
+
+    def _shows(self, batch: Any) -> bool:
+        """Whether a batch holds records that were committed; aborts are noted on the way."""
+        if batch.producer_id is not None:
+            self._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and self._contains_abort_marker(batch):
+                self._aborted_producers.discard(batch.producer_id)
+        aborted = batch.is_transactional and batch.producer_id in self._aborted_producers
+        return not (batch.is_control_batch or aborted)
 
 
 class _LenientRecords(_MemoryRecordsPy):  # type: ignore[misc]

@@ -40,7 +40,8 @@ class ToyOptions:
 
 
 class Counting:
-    def __init__(self, options: ToyOptions, store: Store, send: Send, engine: Engine) -> None:
+    def __init__(self, options: ToyOptions, partition: int, store: Store, send: Send, engine: Engine) -> None:
+        self._partition = partition
         self._store = store
         self._send = send
         self._engine = engine
@@ -55,7 +56,7 @@ class Counting:
         if self._fired >= self._due_slices:
             return False
         self._fired += 1
-        self._send(self._output_topic, b"fired", COUNT.pack(self._fired) + b"%d" % record.partition)
+        self._send(self._output_topic, b"fired", COUNT.pack(self._fired) + b"%d" % self._partition)
         return True
 
     def apply(self, record: InputRecord) -> None:
@@ -114,7 +115,7 @@ def run(options: dict[str, Any], log_path: str) -> None:
     toy = ToyOptions(**{name: options.pop(name) for name in toy_fields & options.keys()})
     engine = Engine(
         EngineSettings(**options),
-        fold=lambda _partition, store, send: Counting(toy, store, send, engine),
+        fold=lambda partition, store, send: Counting(toy, partition, store, send, engine),
         observer=LoggingObserver(),
     )
 
