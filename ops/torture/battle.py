@@ -18,7 +18,7 @@ from ops.torture.schedule import Fault, schedule
 from ops.torture.strike import Skipped, Strike
 from ops.torture.system import System
 from ops.torture.waiting import Interrupted, NotInTime
-from ops.torture.watch import Stage, Watch
+from ops.torture.watch import Place, Stage, Watch
 from schemas.programs import parse_program
 from schemas.times import SECOND, from_iso
 
@@ -127,6 +127,7 @@ class Battle:
         plan, progress = self.progress.plan, self.progress
         client = Client(self.system.outside, progress.directory)
         stream = payments(plan.inputs, plan.seed)
+        self.watch.intake = lambda: Place(client.acknowledged, waits=client.is_writing)
         try:
             if not progress.has_programs:
                 client.write(client.programs([parse_program(each) for each in programs()]), stop=self._stop)

@@ -15,7 +15,7 @@ SEVERAL_BROKERS_S = 60.0
 _INPUT = (Stage.INPUT,)
 _LEDGER = (Stage.LEDGER,)
 _WEBHOOKS = (Stage.WEBHOOKS,)
-_KAFKA = (Stage.INPUT, Stage.LEDGER)
+_KAFKA = (Stage.INTAKE, Stage.INPUT, Stage.LEDGER)
 _DATABASE = (Stage.LEDGER, Stage.WEBHOOKS)
 
 

@@ -88,10 +88,13 @@ class Client:
         """Largest time written; every record carries it."""
         self.outcomes = {"ok": 0, "failed": 0, "indeterminate": 0}
         """Write operations by what their client knows of them."""
+        self.acknowledged = 0
+        self.is_writing = False
 
     def write(self, records: Sequence[Outgoing], *, stop: Event) -> None:
         """Write all of them, again and again until each is acknowledged or `stop` is set."""
         left, attempt = list(records), 0
+        self.is_writing = True
         while left and not stop.is_set():
             attempt += 1
             began_s = time.monotonic()
@@ -102,6 +105,7 @@ class Client:
             if left:
                 self._log.flush()
                 stop.wait(_AGAIN_S)
+        self.is_writing = False
 
     def stamped(self, happened_at: Micros, record: Outgoing) -> Outgoing:
         """The record with the clock as it stands after it."""
@@ -176,6 +180,7 @@ class Client:
                 assert offset is not None
                 crc = zlib.crc32(value if isinstance(value, bytes) else b"")
                 self._acknowledged.write(ACKNOWLEDGED.pack(partition, offset, crc))
+                self.acknowledged += 1
         self._acknowledged.flush()
 
 

@@ -129,7 +129,7 @@ class _Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WAITING_BYTES_MAX)
-        if self not in (self._link.client, self._link.server):  # reset while it was being made
+        if self._link not in self._link.gate.links:  # reset while it was being made
             self.reset()
             return
         early, self._early = self._early, []

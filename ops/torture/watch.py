@@ -5,7 +5,7 @@ no offset that is committed may be ahead of the position in the changelog.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
@@ -31,6 +31,7 @@ _QUEUED = "SELECT EXISTS (SELECT FROM webhook_queue WHERE due_at <= now())"
 class Stage(StrEnum):
     """A part of the stream that goes on by itself."""
 
+    INTAKE = "inputs acknowledged"
     INPUT = "inputs decided"
     LEDGER = "entries posted"
     WEBHOOKS = "webhooks delivered"
@@ -55,6 +56,8 @@ class Watch:
     """A thread that looks; as a context it ends with it."""
 
     def __init__(self, settings: Settings, receiver_port: int) -> None:
+        self.intake: Callable[[], Place] = lambda: Place(0, waits=False)
+        """How far the client has come; given by whoever writes."""
         prefix, brokers, partitions = settings.topic_prefix, settings.brokers, settings.partitions
         self._events = CASHBACK_EVENTS.full_name(prefix)
         self._receiver_port = receiver_port
@@ -168,6 +171,7 @@ class Watch:
         queued = bool(self._table.value(_QUEUED))
         outputs = next_offsets(self._outputs.ends)
         return {
+            Stage.INTAKE: [self.intake()],
             Stage.INPUT: [Place(done, waits=done < end) for done, end in zip(committed, ends, strict=True)],
             Stage.LEDGER: [
                 Place(posted.get(partition, 0), waits=posted.get(partition, 0) < end)
