@@ -314,12 +314,16 @@ class _Logs:
         self.by_broker = by_broker
         self.logs = [PartitionLog() for _ in range(partitions)]
         self.has_gaps = draw() < 0.3
+        self.behind = _behind(draw) if draw() < 0.3 else (0.0, 0.0, 0)
+        self.lag = 0
         self.clock = EARLIEST
         self.latest = EARLIEST
         self.kinds: Counter[str] = Counter()
 
     def laid_out(self, items: list[Item]) -> list[PartitionLog]:
-        for item in items:
+        begin, end, lag = self.behind
+        for number, item in enumerate(items):
+            self.lag = lag if begin <= number / len(items) < end else 0
             self.kinds[item.kind] += 1
             if not self.by_broker and item.line is not None:
                 self.clock = max(self.clock, item.line["occurred_at"])
@@ -341,9 +345,9 @@ class _Logs:
         timestamp, clock = item.at // 1_000, self.clock
         headers: tuple[tuple[str, bytes], ...] = ()
         if self.by_broker:
-            if draw() < 0.08:  # another leader, whose clock is behind
+            if self.lag:
                 self.kinds["clock behind"] += 1
-                timestamp -= int(draw() * 3_600_000)
+                timestamp -= self.lag
             clock = timestamp * 1_000
         elif draw() < 0.03 and before > EARLIEST:
             self.kinds["damaged clock"] += 1
@@ -366,3 +370,9 @@ class _Logs:
             log.published[named] = len(log.lines)
             self.kinds["program in mid-log"] += bool(log.lines)
             log.terms.append(item.version.terms)
+
+
+def _behind(draw: Draw) -> tuple[float, float, int]:
+    """Another leader, whose clock is behind: which part of the log it appends, and by how many ms."""
+    begin = draw()
+    return begin, begin + draw() / 2, 1 + int(draw() * (3_600_000, 3 * 86_400_000)[int(draw() * 2)])

@@ -219,6 +219,8 @@ class SimulatedProducer:
         self._epoch = -1
         self._began = False
         self._fenced = False
+        self._failed: KafkaException | None = None
+        self._on_delivery = config.get("on_delivery")
         self._buffer: list[Appended] = []
 
     @property
@@ -298,6 +300,8 @@ class SimulatedProducer:
     def _call(self, place: str) -> None:
         self._world.reached(self._worker, place)
         self._refuse_stale()
+        if self._failed is not None:
+            raise self._failed
         if self._world.trouble():
             self._world.counts["retriable error"] += 1
             raise _error(KafkaError._TIMED_OUT, retriable=True)
@@ -316,12 +320,25 @@ class SimulatedProducer:
             raise _error(KafkaError._FENCED if self._world.draw() < 0.5 else KafkaError._FATAL)
 
     def _send_all(self) -> None:
+        if self._buffer and self._world.trouble():
+            self._lose_one()
         for record in self._buffer:
             if not self._cluster.append(record, self.id, self._epoch):
                 self._buffer.clear()
                 self._refuse_stale()
             _report(record)
         self._buffer.clear()
+
+    def _lose_one(self) -> None:
+        """A record that no broker took in time: its transaction can only be aborted."""
+        self._world.counts["delivery failed"] += 1
+        lost = self._buffer.pop(int(self._world.draw() * len(self._buffer)))
+        error = KafkaError(KafkaError._MSG_TIMED_OUT, "simulated", False, False, True)
+        for report in (lost.on_delivery, self._on_delivery):
+            if report is not None:
+                report(error, Message(lost))
+        self._failed = KafkaException(error)
+        raise self._failed
 
     def _send_some(self) -> None:
         """A batch of one log; the other logs' records go on waiting."""

@@ -18,7 +18,7 @@ from streams.engine.batch import Batch
 from streams.engine.brokers import Brokers
 from streams.engine.context import Context
 from streams.engine.exits import ExitCode, FailStop
-from streams.engine.failpoints import Failpoint, Injected
+from streams.engine.failpoints import Injected
 from streams.engine.observer import NoObserver
 from streams.engine.opening import OpenedPartition, open_partition
 from streams.engine.readiness import Readiness
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ops.simulation.world import World
-    from streams.engine.fold import InputRecord
+    from streams.engine.fold import InputRecord, Send
 
 TOPIC_ID = "topic"
 _NO_LIMIT = float("inf")
@@ -70,9 +70,11 @@ class _SimulatedStop:
 class Worker:
     """One process. Any method may raise Ended."""
 
-    def __init__(self, world: World, number: int, failpoint: Failpoint | None) -> None:
+    def __init__(self, world: World, number: int, fails_after: int | None) -> None:
         self.world = world
         self.number = number
+        self.fails_after = fails_after
+        """Outputs until the fold raises in the middle of a record; None = never."""
         self.alive = True
         self.lost_session = False
         """The group went on without it, and it has not noticed."""
@@ -88,12 +90,29 @@ class Worker:
             NoObserver(),
             cast(FailStop, _SimulatedStop(self)),
             Readiness(),
-            failpoint,
+            None,
             pauses=self.pauses,
         )
 
     def __str__(self) -> str:
         return f"worker {self.number}"
+
+    def failing(self, send: Send) -> Send:
+        """`send`, raising once if this worker is to fail: after some of a record's outcomes, not all."""
+        if self.fails_after is None:
+            return send
+
+        def send_or_fail(
+            topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None, /
+        ) -> None:
+            if self.fails_after is not None:
+                self.fails_after -= 1
+                if self.fails_after < 0:
+                    self.fails_after = None
+                    raise Injected("in the middle of a record")
+            send(topic, key, value, headers)
+
+        return send_or_fail
 
     def step(self, partition: int) -> None:
         """One step on an assigned partition: open, fetch, take or apply; nothing while one is under way."""

@@ -19,7 +19,6 @@ from ops.simulation.history import History, make_history
 from ops.simulation.kafka import Appended, Cluster, Transaction
 from ops.simulation.worker import Ended, Held, Worker
 from schemas.topics import INPUTS, STATE
-from streams.engine.failpoints import Failpoint, Place
 from streams.engine.fold import FoldFactory, Send
 from streams.engine.settings import EngineSettings
 from streams.engine.store import MemoryStore, Store
@@ -104,7 +103,7 @@ class World:
             return CashbackFold(
                 partition,
                 store,
-                send,
+                worker.failing(send),
                 settings,
                 input_topic=INPUTS.name,
                 bad_run=bad_run,
@@ -238,10 +237,9 @@ class World:
 
     def _start_worker(self) -> Worker:
         self._started += 1
-        fails = self.faults_left and self.draw() < 0.1
-        failpoint = Failpoint(Place.RAISE, 1 + int(self.draw() * 15)) if fails else None
+        fails_after = int(self.draw() * 12) if self.faults_left and self.draw() < 0.12 else None
         self.workers = [worker for worker in self.workers if worker.alive]
-        self.workers.append(Worker(self, self._started, failpoint))
+        self.workers.append(Worker(self, self._started, fails_after))
         return self.workers[-1]
 
     def _kill(self, worker: Worker) -> None:

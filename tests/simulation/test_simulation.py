@@ -27,10 +27,10 @@ KINDS = (
     *("crash", "crash: fence", "crash: fenced", "crash: restore", "crash: offsets", "crash: offsets sent"),
     *("crash: commit", "crash: flushed", "crash: decided", "exception at a record", "pause", "planned stop"),
     *("rebalance", "zombie", "opening cancelled", "restore", "state kept through a rebalance"),
-    *("exit fenced", "exit fold_failed", "exit batch_lost"),
+    *("exit fenced", "exit fold_failed", "exit batch_lost", "exit transaction_failed"),
     # what Kafka does to them
     *("torn: state and outputs", "torn: state only", "torn: outputs only", "transaction expired"),
-    *("answer lost", "retriable error", "queue full", "compaction", "interlude"),
+    *("answer lost", "retriable error", "queue full", "delivery failed", "compaction", "interlude"),
     *("redelivery", "records dropped as known", "stale batch dropped", "batch lost"),
 )
 
@@ -40,10 +40,12 @@ def two_thousand() -> Report:
     return sweep(0, 2_000, jobs=JOBS)
 
 
+@pytest.mark.timeout(600)
 def test_every_kind_of_thing_happens_within_two_thousand_histories(two_thousand: Report) -> None:
     assert [kind for kind in KINDS if not two_thousand.counts[kind]] == []
 
 
+@pytest.mark.timeout(600)
 def test_a_thousand_histories_hold_every_rule() -> None:
     assert [str(violation) for violation in sweep(0, 1_000, violations_max=1).violations] == []
 
