@@ -41,6 +41,8 @@ EXIT_REASONS: Mapping[int, str] = {
     90: "topics_unfit",
     91: "brokers_away",
     92: "app_crashed",
+    93: "state_unfit",
+    94: "local_state_failed",
     -9: "killed",
     -15: "terminated",
 }

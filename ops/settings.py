@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     stall_timeout_ms: int = Field(
         30_000, ge=5_000, le=600_000, description="No progress while there is lag for so long ends the worker"
     )
+    state: Literal["memory", "rocksdb"] = Field(
+        "memory", description="memory: all rows in memory; rocksdb: on disk, a restart reads the tail only"
+    )
+    state_directory: Path | None = Field(
+        None, description="state=rocksdb: where workers keep rows; none: `state` in home"
+    )
     due_slice: int = Field(5_000, ge=1, le=1_000_000, description="Due items fired before a commit")
     failpoint: str | None = Field(None, description="Crash on purpose (tests only)")
     bad_input_limit: int = Field(

@@ -21,6 +21,9 @@ from streams.engine.store import Store
 from streams.member_log import Conflicting, Datum, MemberLog
 from streams.purchase import Parked, PurchaseId
 
+STATE_VERSION = 1
+"""Form of the rows of state. Count it up when a row no longer reads as before: old ones are then refused."""
+
 _CLOCK_KEY = b"c"
 _PROGRAM_PREFIX = b"g"
 _PROGRAMS_KEPT = 10_000

@@ -15,7 +15,7 @@ from ops.settings import Settings
 from schemas.topics import INPUTS, STATE, WORKER_GROUP
 from streams import dedup, matching, pending, refunds, reward
 from streams.engine import Engine, EngineSettings
-from streams.fold import CashbackFold
+from streams.fold import STATE_VERSION, CashbackFold
 from streams.quarantine import BadRun
 from streams.telemetry import WorkerTelemetry
 
@@ -65,6 +65,10 @@ def build(settings: Settings) -> Engine:
             transaction_timeout_ms=settings.transaction_timeout_ms,
             session_timeout_ms=settings.session_timeout_ms,
             progress_timeout_ms=settings.stall_timeout_ms,
+            state=settings.state,
+            state_directory=str(settings.state_directory or settings.home / "state"),
+            state_version=STATE_VERSION,
+            rebuild_remedy="stop all workers and run `cashback partitions rebuild`",
             failpoint=settings.failpoint,
         ),
         fold,

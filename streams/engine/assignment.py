@@ -143,7 +143,7 @@ class Assignment:
                 await self._start(partition, reader)
         else:
             if opened is not None:
-                await asyncio.get_running_loop().run_in_executor(self._openers, opened.transactions.close)
+                await asyncio.get_running_loop().run_in_executor(self._openers, opened.close)
             self._context.observer.given_up(partition)
             if partition in self._assigned:  # given back while the cancelled opening wound up
                 self._open(partition, reader)

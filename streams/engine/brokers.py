@@ -61,6 +61,13 @@ class Brokers:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ASK_S)
         return Bounds(low, high)
 
+    def committed(self, partition: int) -> int:
+        """The group's offset in a partition of the input; 0 when it has none. Raises KafkaException."""
+        (found,) = self._consumer.committed(
+            [TopicPartition(self._settings.input_topic, partition)], timeout=_ASK_S
+        )
+        return max(0, found.offset)
+
     def verify_topics(self) -> str:
         """Check input and changelog; returns the id of the input topic. Raises TopicsUnfit, BrokersAway."""
         settings = self._settings
@@ -72,7 +79,7 @@ class Brokers:
                     timeout=min(_ASK_S, max(0.1, deadline - monotonic()))
                 ).topics
                 self._require_shape(topics)
-                return self._topic_id(settings.input_topic)
+                return self.topic_id(settings.input_topic)
             except TopicsUnfit:
                 # Brokers tell each other of a new topic with some delay.
                 if monotonic() > min(deadline, started + _NEW_TOPIC_S):
@@ -96,7 +103,8 @@ class Brokers:
                     "Create it so, or correct the setting; the number is fixed at birth."
                 )
 
-    def _topic_id(self, name: str) -> str:
+    def topic_id(self, name: str) -> str:
+        """The id of a topic, which one created anew under its name does not have. Raises KafkaException."""
         admin = AdminClient({"bootstrap.servers": self._settings.brokers, "log_level": 3}, logger=_LOG)
         described = admin.describe_topics(TopicCollection([name]), request_timeout=_ASK_S)
         return str(described[name].result().topic_id)

@@ -10,6 +10,7 @@ from streams.engine.fold import FoldFactory
 from streams.engine.observer import Observer
 from streams.engine.readiness import Readiness
 from streams.engine.settings import EngineSettings
+from streams.engine.store import MemoryStores, Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,4 @@ class Context:
     failpoint: Failpoint | None
     pauses: list[str] = field(default_factory=list)
     """Reasons to stop applying; any entry stops all partitions."""
+    stores: Stores = field(default_factory=MemoryStores)

@@ -34,6 +34,7 @@ from streams.engine.observer import NoObserver, Observer
 from streams.engine.quiet import quiet_libraries
 from streams.engine.readiness import Readiness, State
 from streams.engine.settings import EngineSettings
+from streams.engine.store import MemoryStores, Stores
 from streams.engine.versions import require_known_versions
 from streams.engine.watchdog import TICK_S, Membership, Watchdog
 
@@ -52,7 +53,10 @@ class Engine:
         self.settings = settings
         self.readiness = Readiness()
         self.fail_stop = FailStop()
-        self._context = Context(settings, fold, observer, self.fail_stop, self.readiness, failpoint)
+        self._stores = _stores(settings)
+        self._context = Context(
+            settings, fold, observer, self.fail_stop, self.readiness, failpoint, stores=self._stores
+        )
         self._assignment = Assignment(self._context)
         self.app = EngineApp(settings, self.fail_stop, self.readiness)
         self.app.transport = BatchTransport(
@@ -87,6 +91,7 @@ class Engine:
         try:
             brokers = Brokers(self.settings)
             self._assignment.open(brokers, brokers.verify_topics())
+            self._stores.begin(brokers.topic_id(self.settings.changelog_topic))
             self._watchdog = Watchdog(
                 self._context, self._assignment, cast(Membership, self.app.consumer), brokers
             )
@@ -97,6 +102,8 @@ class Engine:
             self.fail_stop.end(ExitCode.TOPICS_UNFIT, str(error))
         except (BrokersAway, KafkaException) as error:
             self.fail_stop.end(ExitCode.BROKERS_AWAY, str(error))
+        except OSError as error:
+            self.fail_stop.end(ExitCode.LOCAL_STATE_FAILED, str(error))
         self.app.Worker().execute_from_commandline()
 
     async def _pulse(self) -> None:
@@ -107,3 +114,12 @@ class Engine:
     async def _before_shutdown(self, *_: Any, **__: Any) -> None:
         self.readiness.become(State.STOPPING)
         await self._assignment.shutdown()
+
+
+def _stores(settings: EngineSettings) -> Stores:
+    if settings.state == "memory":
+        return MemoryStores()
+    # Imported here: a worker that keeps its state in memory does without the library.
+    from streams.engine.local import LocalState
+
+    return LocalState(settings)

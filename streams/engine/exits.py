@@ -46,6 +46,11 @@ class ExitCode(IntEnum):
     APP_CRASHED = 92
     """Faust itself, or an agent outside the engine, failed."""
 
+    STATE_UNFIT = 93
+    """The changelog is of another version of the code, or gone. A restart does not help: rebuild."""
+    LOCAL_STATE_FAILED = 94
+    """The directory of the local state cannot be used; what lies there is thrown away by the next start."""
+
 
 class FailStop:
     """The one way out of a worker that failed."""

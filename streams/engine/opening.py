@@ -12,7 +12,8 @@ from streams.engine.brokers import Brokers
 from streams.engine.context import Context
 from streams.engine.exits import ExitCode
 from streams.engine.fold import Fold
-from streams.engine.restore import PositionOutsideLog, RestoreCancelled, Restored, restore
+from streams.engine.restore import PositionOutsideLog, RestoreCancelled, Restored, StateUnfit, restore
+from streams.engine.store import DamagedState, StateStore, StoreFailed
 from streams.engine.transactions import PartitionTransactions
 
 
@@ -22,34 +23,39 @@ class OpenedPartition:
     transactions: PartitionTransactions
     restored: Restored
 
+    def close(self) -> None:
+        """Give up what was opened and never used."""
+        self.transactions.close()
+        self.restored.store.close(clean=True)
+
 
 def open_partition(
     context: Context, partition: int, *, brokers: Brokers, topic_id: str, cancelled: threading.Event
 ) -> OpenedPartition | None:
     """Runs in a thread of its own. None = cancelled; a failure ends the process."""
-    settings = context.settings
     try:
         if cancelled.is_set():
             return None
-        transactions = PartitionTransactions(settings, partition, brokers, context.failpoint)
+        transactions = PartitionTransactions(
+            context.settings,
+            partition,
+            brokers,
+            context.failpoint,
+            wants_standing=context.stores.wants_standing,
+        )
         # First the fence: after it, what the changelog holds is final.
         transactions.fence()
         try:
-            restored = restore(
-                settings,
-                partition,
-                brokers=brokers,
-                topic_id=topic_id,
-                cancelled=cancelled,
-                progress=partial(context.observer.restoring, partition),
-            )
+            fold, restored = _filled(context, partition, transactions, brokers, topic_id, cancelled)
         except RestoreCancelled:
             transactions.close()
             return None
-        fold = context.fold(partition, restored.store, transactions.send)
-        fold.restored()
     except PositionOutsideLog as error:
         context.fail_stop.end(ExitCode.POSITION_OUTSIDE_LOG, str(error), partition=partition)
+    except StateUnfit as error:
+        context.fail_stop.end(ExitCode.STATE_UNFIT, str(error), partition=partition)
+    except (StoreFailed, DamagedState, OSError) as error:
+        context.fail_stop.end(ExitCode.LOCAL_STATE_FAILED, str(error), partition=partition)
     except KafkaException as error:
         context.fail_stop.end(
             ExitCode.RESTORE_FAILED,
@@ -65,3 +71,51 @@ def open_partition(
     if context.failpoint is not None:
         fold = context.failpoint.around(fold)
     return OpenedPartition(fold, transactions, restored)
+
+
+def _filled(
+    context: Context,
+    partition: int,
+    transactions: PartitionTransactions,
+    brokers: Brokers,
+    topic_id: str,
+    cancelled: threading.Event,
+) -> tuple[Fold, Restored]:
+    """A fold over the restored rows; what was kept on disk and is damaged is made anew from the changelog."""
+    store = context.stores.open(partition)
+    kept_something = store.standing is not None
+    try:
+        try:
+            return _restored(context, partition, store, transactions, brokers, topic_id, cancelled)
+        except DamagedState as damage:
+            if not kept_something:
+                raise
+            store.close(clean=False)
+            store = context.stores.rebuild(partition, str(damage))
+            return _restored(context, partition, store, transactions, brokers, topic_id, cancelled)
+    except RestoreCancelled:
+        store.close(clean=False)
+        raise
+
+
+def _restored(
+    context: Context,
+    partition: int,
+    store: StateStore,
+    transactions: PartitionTransactions,
+    brokers: Brokers,
+    topic_id: str,
+    cancelled: threading.Event,
+) -> tuple[Fold, Restored]:
+    restored = restore(
+        context.settings,
+        partition,
+        store,
+        brokers=brokers,
+        topic_id=topic_id,
+        cancelled=cancelled,
+        progress=partial(context.observer.restoring, partition),
+    )
+    fold = context.fold(partition, store, transactions.send)
+    fold.restored()
+    return fold, restored

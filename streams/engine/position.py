@@ -12,8 +12,10 @@ from dataclasses import dataclass
 POSITION_KEY = b"\x00position"
 """The one key of a changelog partition that folds must not use."""
 
-_FORMAT = 1
-_HEAD = struct.Struct(">Bq")
+_FORMAT = 2
+_HEAD = struct.Struct(">BqH")
+_HEAD_1 = struct.Struct(">Bq")
+"""Before rows had a version: they are of the first."""
 
 
 class UnreadablePosition(Exception):
@@ -26,16 +28,19 @@ class Position:
 
     next_offset: int
     topic_id: str
+    state_version: int = 1
+    """Form of the rows beside it, see EngineSettings.state_version."""
 
     def encode(self) -> bytes:
-        return _HEAD.pack(_FORMAT, self.next_offset) + self.topic_id.encode()
+        return _HEAD.pack(_FORMAT, self.next_offset, self.state_version) + self.topic_id.encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Position:
-        if len(value) < _HEAD.size or value[0] != _FORMAT:
-            raise UnreadablePosition(
-                f"position record: unknown format {value[:1].hex() or 'empty'}, known is {_FORMAT:02x}: "
-                "run the version that wrote the state, or rebuild the state from the input log"
-            )
-        _, next_offset = _HEAD.unpack_from(value)
-        return cls(next_offset, value[_HEAD.size :].decode())
+        if len(value) >= _HEAD.size and value[0] == _FORMAT:
+            _, next_offset, state_version = _HEAD.unpack_from(value)
+            return cls(next_offset, value[_HEAD.size :].decode(), state_version)
+        if len(value) >= _HEAD_1.size and value[0] == 1:
+            return cls(_HEAD_1.unpack_from(value)[1], value[_HEAD_1.size :].decode())
+        raise UnreadablePosition(
+            f"the position record has format {value[0] if value else 'none'}, this code knows {_FORMAT}"
+        )

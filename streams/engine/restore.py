@@ -15,9 +15,9 @@ from time import monotonic
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.engine.brokers import Bounds, Brokers
-from streams.engine.position import POSITION_KEY, Position
+from streams.engine.position import POSITION_KEY, Position, UnreadablePosition
 from streams.engine.settings import EngineSettings
-from streams.engine.store import MemoryStore
+from streams.engine.store import DamagedState, Standing, StateStore
 
 Progress = Callable[[int, int], None]
 """Told how many offsets of the changelog are passed, of how many."""
@@ -35,9 +35,13 @@ class PositionOutsideLog(Exception):
     """The state says to read on at an offset the input log does not have: they do not belong together."""
 
 
+class StateUnfit(Exception):
+    """The changelog cannot be used by this code, or is gone; a restart does not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Restored:
-    store: MemoryStore
+    store: StateStore
     next_offset: int
     rows: int
     """Changelog records read."""
@@ -47,37 +51,43 @@ class Restored:
 def restore(
     settings: EngineSettings,
     partition: int,
+    store: StateStore,
     *,
     brokers: Brokers,
     topic_id: str,
     cancelled: threading.Event,
     progress: Progress = lambda _passed, _expected: None,
 ) -> Restored:
-    """Read the changelog of a partition whose former owner is fenced already, and check its position.
+    """Read what a store lacks of the changelog, whose former owner is fenced already; check its position.
 
-    Raises RestoreCancelled, RestoreStuck, PositionOutsideLog, UnreadablePosition, KafkaException.
+    Raises RestoreCancelled, RestoreStuck, PositionOutsideLog, StateUnfit, DamagedState, KafkaException.
     """
     started = monotonic()
-    store = MemoryStore()
-    rows = 0
-    position: Position | None = None
     bounds = brokers.bounds(settings.changelog_topic, partition)
-    if bounds.high > 0:
-        rows, encoded = _read(settings, partition, store, brokers, cancelled, bounds, progress)
-        position = None if encoded is None else Position.decode(encoded)
-    next_offset = _check(settings, partition, brokers, position, topic_id)
+    standing, rows = store.standing, 0
+    if standing is not None and not bounds.low <= standing.changelog_next <= bounds.high:
+        raise DamagedState(
+            f"it stands at {standing.changelog_next} of the changelog, which spans {bounds.low}-{bounds.high}"
+        )
+    if bounds.high > (standing.changelog_next if standing else 0):
+        rows, standing = _read(settings, partition, store, brokers, cancelled, bounds, progress)
+    position = None if standing is None else standing.position
+    store.stand_at(standing)
+    next_offset = _check(settings, partition, brokers, position, topic_id, len(store))
     return Restored(store, next_offset, rows, monotonic() - started)
 
 
 def _read(
     settings: EngineSettings,
     partition: int,
-    store: MemoryStore,
+    store: StateStore,
     brokers: Brokers,
     cancelled: threading.Event,
     bounds: Bounds,
     progress: Progress,
-) -> tuple[int, bytes | None]:
+) -> tuple[int, Standing | None]:
+    begin = store.standing.changelog_next if store.standing else 0
+    position = store.standing.position.encode() if store.standing else None
     consumer = brokers.consumer(
         {
             "group.id": f"{settings.app_id}-restore",
@@ -89,8 +99,8 @@ def _read(
             "queued.max.messages.kbytes": 32_768,
         }
     )
-    consumer.assign([TopicPartition(settings.changelog_topic, partition, 0)])
-    rows, position, heard_at, load = 0, None, monotonic(), store.load
+    consumer.assign([TopicPartition(settings.changelog_topic, partition, begin)])
+    rows, heard_at, load = 0, monotonic(), store.load
     try:
         while True:
             messages = consumer.consume(10_000, 0.1)
@@ -100,7 +110,7 @@ def _read(
                 if (error := message.error()) is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
                         progress(bounds.high - bounds.low, bounds.high - bounds.low)
-                        return rows, position
+                        return rows, _standing(settings, partition, position, message.offset() or bounds.high)
                     if not error.retriable():
                         raise KafkaException(error)
                     continue
@@ -121,16 +131,41 @@ def _read(
         consumer.close()
 
 
+def _standing(
+    settings: EngineSettings, partition: int, position: bytes | None, changelog_next: int
+) -> Standing | None:
+    if position is None:
+        return None
+    try:
+        return Standing(Position.decode(position), changelog_next)
+    except UnreadablePosition as error:
+        raise StateUnfit(f"{_state(settings, partition)}: {error}. {_run_or_rebuild(settings)}") from error
+
+
 def _check(
-    settings: EngineSettings, partition: int, brokers: Brokers, position: Position | None, topic_id: str
+    settings: EngineSettings,
+    partition: int,
+    brokers: Brokers,
+    position: Position | None,
+    topic_id: str,
+    rows: int,
 ) -> int:
+    """The offset to read on at. Whatever does not fit together is refused: nothing is skipped or repeated."""
+    if position is None:
+        _require_unborn(settings, partition, brokers, rows)
+    elif position.state_version != settings.state_version:
+        raise StateUnfit(
+            f"{_state(settings, partition)}: its rows have version {position.state_version}, this code has "
+            f"{settings.state_version}. {_run_or_rebuild(settings)}"
+        )
     log = f"{settings.input_topic}[{partition}]"
     bounds = brokers.bounds(settings.input_topic, partition)
     next_offset = 0 if position is None else position.next_offset
     if position is not None and position.topic_id != topic_id:
         raise PositionOutsideLog(
             f"{log}: the state was made from another topic of this name (id {position.topic_id}, now "
-            f"{topic_id}): it was deleted and created anew. Rebuild the state from the present log."
+            f"{topic_id}): it was deleted and created anew. Restore the topic that the state belongs to, or "
+            "begin anew under another topic prefix."
         )
     if next_offset < bounds.low:
         raise PositionOutsideLog(
@@ -140,6 +175,26 @@ def _check(
     if next_offset > bounds.high:
         raise PositionOutsideLog(
             f"{log}: the state stands at {next_offset} but the log ends at {bounds.high}: the log lost "
-            "records the state has seen. Rebuild the state from the log as it is."
+            "records the state has seen. Bring them back from the archive or a replica."
         )
     return next_offset
+
+
+def _require_unborn(settings: EngineSettings, partition: int, brokers: Brokers, rows: int) -> None:
+    """Without a position nothing may have been decided: it would all be decided again, and sent twice."""
+    committed = brokers.committed(partition)
+    if rows or committed:
+        raise StateUnfit(
+            f"{_state(settings, partition)}: it has no position, but "
+            + (f"the group has committed offset {committed} of its input" if committed else f"{rows} rows")
+            + f": it was deleted or cut. To decide everything again would repeat all outputs; "
+            f"{settings.rebuild_remedy}."
+        )
+
+
+def _state(settings: EngineSettings, partition: int) -> str:
+    return f"{settings.changelog_topic}[{partition}]"
+
+
+def _run_or_rebuild(settings: EngineSettings) -> str:
+    return f"Run the code that wrote it, or {settings.rebuild_remedy}."

@@ -17,7 +17,7 @@ from streams.engine.exits import ExitCode, FailStop
 from streams.engine.fold import Fold, InputRecord
 from streams.engine.observer import Appended, Observer
 from streams.engine.settings import EngineSettings
-from streams.engine.store import MemoryStore
+from streams.engine.store import StateStore, StoreFailed
 from streams.engine.transactions import PartitionTransactions, QueueStuck
 from streams.engine.work import BatchLost, PartitionWork
 
@@ -36,7 +36,7 @@ class PartitionRunner:
         partition: int,
         *,
         fold: Fold,
-        store: MemoryStore,
+        store: StateStore,
         transactions: PartitionTransactions,
         next_offset: int,
         topic_id: str,
@@ -55,7 +55,9 @@ class PartitionRunner:
             next_offset=next_offset,
             topic_id=topic_id,
             pauses=pauses,
+            state_version=settings.state_version,
         )
+        self._store = store
         self._transactions = transactions
         self._settings = settings
         self._executor = executor
@@ -94,7 +96,11 @@ class PartitionRunner:
         async with self._lock:
             for task in self._tasks:
                 task.cancel()
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._transactions.close)
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._give_up)
+
+    def _give_up(self) -> None:
+        self._transactions.close()
+        self._store.close(clean=not self._work.changed)
 
     async def _take_batches(self) -> None:
         while True:
@@ -176,6 +182,8 @@ class PartitionRunner:
             fenced = self._transactions.fenced(error)
             code = ExitCode.FENCED if fenced else ExitCode.TRANSACTION_FAILED
             reason = "another worker took the partition over" if fenced else "Kafka refused the transaction"
+        elif isinstance(error, StoreFailed):
+            code, reason = ExitCode.LOCAL_STATE_FAILED, str(error)
         elif isinstance(error, QueueStuck):
             code, reason = ExitCode.TRANSACTION_FAILED, str(error)
         self._fail_stop.end(code, reason, cause=error, partition=self.partition, offset=offset)

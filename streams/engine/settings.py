@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 TRANSACTION_TIMEOUT_MS_MAX = 10_000
 """Longer would freeze every read_committed reader of the outputs for that long after a crash."""
@@ -44,6 +45,14 @@ class EngineSettings:
     """A partition and fetch."""
     queue_kbytes_max: int = 65_536
     """Output waiting for the brokers, a partition; beyond it the fold waits."""
+    state: Literal["memory", "rocksdb"] = "memory"
+    """Where rows are kept between commits; the changelog has them all in any case."""
+    state_directory: str | None = None
+    """With rocksdb: the directory under which each worker makes its own."""
+    state_version: int = 1
+    """Form of the fold's rows; rows of another version are never read."""
+    rebuild_remedy: str = "rebuild the state from the input log"
+    """What an operator does when the state cannot be used; ends messages that say so."""
     failpoint: str | None = None
     """Tests only: where to crash, see streams.engine.failpoints."""
 
@@ -55,6 +64,8 @@ class EngineSettings:
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
+        if self.state == "rocksdb" and not self.state_directory:
+            raise ValueError("state_directory is empty: state=rocksdb needs a directory")
         if self.transaction_timeout_ms > TRANSACTION_TIMEOUT_MS_MAX:
             raise ValueError(
                 f"transaction_timeout_ms={self.transaction_timeout_ms}: a crash would hold back readers that "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+from streams.engine.position import Position
 
 
 class Store(Protocol):
@@ -15,7 +18,8 @@ class Store(Protocol):
 
     def delete(self, key: bytes) -> None: ...
 
-    def items(self) -> ItemsView[bytes, bytes]: ...
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """All rows, in no order to rely on, without holding them all in memory; change none meanwhile."""
 
     def __len__(self) -> int: ...
 
@@ -23,10 +27,68 @@ class Store(Protocol):
         """Rows changed since the last call, each once with its latest value; None = deleted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the rows of a store are true."""
+
+    position: Position
+    changelog_next: int
+    """The first offset of the changelog that is not in the rows."""
+
+
+class StateStore(Store, Protocol):
+    """A store as the engine fills, commits and closes it."""
+
+    @property
+    def dirty(self) -> bool:
+        """True if rows wait for drain_dirty()."""
+
+    @property
+    def standing(self) -> Standing | None:
+        """What was kept from an earlier life; None = nothing, fill it from the start of the changelog."""
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take a row from the changelog, which already has it."""
+
+    def stand_at(self, standing: Standing | None) -> None:
+        """The restore is over; None = the changelog is empty."""
+
+    def committed(self, rows: Mapping[bytes, bytes | None], standing: Standing) -> None:
+        """The drained rows are committed in Kafka. Nothing else is called between drain_dirty() and this."""
+
+    def close(self, *, clean: bool) -> None:
+        """End. `clean`: the rows are those of the last commit, and may serve the next life."""
+
+
+class Stores(Protocol):
+    """Where the stores of a worker come from."""
+
+    wants_standing: bool
+    """True if stores need to know where in the changelog a commit ended."""
+
+    def begin(self, changelog_id: str) -> None:
+        """Called once, before the first store; `changelog_id` is the id of the changelog topic."""
+
+    def open(self, partition: int) -> StateStore:
+        """The store of a partition this process holds no other store of."""
+
+    def rebuild(self, partition: int, reason: str) -> StateStore:
+        """An empty store in place of a damaged one, which is closed."""
+
+
+class DamagedState(Exception):
+    """What a store kept cannot be read; it can be made again from the changelog."""
+
+
+class StoreFailed(Exception):
+    """A store could not write or read; the changelog has everything that was committed."""
+
+
 class MemoryStore:
     """A dict of rows. Costs about 200 bytes a row beside key and value; the changelog is its durable form."""
 
     __slots__ = ("_dirty", "_rows", "get")
+    standing: Standing | None = None
 
     def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
@@ -41,7 +103,7 @@ class MemoryStore:
         if self._rows.pop(key, None) is not None:
             self._dirty[key] = None
 
-    def items(self) -> ItemsView[bytes, bytes]:
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
         return self._rows.items()
 
     def __len__(self) -> int:
@@ -56,8 +118,31 @@ class MemoryStore:
         return drained
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """Take a row from the changelog, which already has it."""
         if value is None:
             self._rows.pop(key, None)
         else:
             self._rows[key] = value
+
+    def stand_at(self, standing: Standing | None) -> None:
+        pass
+
+    def committed(self, rows: Mapping[bytes, bytes | None], standing: Standing) -> None:
+        pass
+
+    def close(self, *, clean: bool) -> None:
+        pass
+
+
+class MemoryStores:
+    """Every life begins with the whole changelog."""
+
+    wants_standing = False
+
+    def begin(self, changelog_id: str) -> None:
+        pass
+
+    def open(self, partition: int) -> MemoryStore:
+        return MemoryStore()
+
+    def rebuild(self, partition: int, reason: str) -> MemoryStore:
+        return MemoryStore()

@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streams.engine.brokers import Brokers
 from streams.engine.failpoints import Failpoint, Place
@@ -41,7 +41,13 @@ class PartitionTransactions:
     """
 
     def __init__(
-        self, settings: EngineSettings, partition: int, brokers: Brokers, failpoint: Failpoint | None = None
+        self,
+        settings: EngineSettings,
+        partition: int,
+        brokers: Brokers,
+        failpoint: Failpoint | None = None,
+        *,
+        wants_standing: bool = False,
     ) -> None:
         self._settings = settings
         self._partition = partition
@@ -49,6 +55,14 @@ class PartitionTransactions:
         self._failpoint = failpoint
         self._lost: KafkaError | None = None
         self.opened_at: float | None = None
+        self._changelog_next = 0
+        self._on_position: dict[str, Any] = {}
+        reports: dict[str, Any] = {"delivery.report.only.error": True, "on_delivery": self._on_delivery_error}
+        if wants_standing:
+            # Every delivery is reported, which costs little: we are called for the position alone.
+            # Anything else that is not delivered fails the commit.
+            reports = {}
+            self._on_position = {"on_delivery": self._on_position_delivered}
         self._producer = brokers.producer(
             {
                 "transactional.id": settings.transactional_id(partition),
@@ -64,8 +78,7 @@ class PartitionTransactions:
                 "queue.buffering.max.kbytes": settings.queue_kbytes_max,
                 # Java's partitioner, so that any client finds a key where ours put it.
                 "partitioner": "murmur2_random",
-                "delivery.report.only.error": True,
-                "on_delivery": self._on_delivery_error,
+                **reports,
             }
         )
         self._produce = self._producer.produce
@@ -89,14 +102,17 @@ class PartitionTransactions:
         except BufferError:
             self._wait_for_room(lambda: self._produce(topic, value, key, headers=cast(Any, headers or [])))
 
-    def commit(self, rows: Mapping[bytes, bytes | None], position: Position) -> None:
-        """Commit the outputs sent so far together with the changed rows and the position."""
+    def commit(self, rows: Mapping[bytes, bytes | None], position: Position) -> int:
+        """Commit the outputs sent so far together with the changed rows and the position.
+
+        Returns where the changelog goes on after it; 0 when made without `wants_standing`.
+        """
         if self.opened_at is None:
             self._begin()
         deadline = monotonic() + self._settings.half_transaction_s
         for key, value in rows.items():
             self._put_changelog(key, value)
-        self._put_changelog(POSITION_KEY, position.encode())
+        self._put_changelog(POSITION_KEY, position.encode(), **self._on_position)
         if self._failpoint is not None:
             self._producer.flush(self._settings.half_transaction_s)
         self._pass(Place.AFTER_PRODUCE)
@@ -111,6 +127,7 @@ class PartitionTransactions:
             raise KafkaException(self._lost)
         self.opened_at = None
         self._pass(Place.AFTER_COMMIT)
+        return self._changelog_next
 
     def serve(self) -> None:
         """Let the producer report errors; call once a batch."""
@@ -137,12 +154,12 @@ class PartitionTransactions:
         self.opened_at = monotonic()
         self._pass(Place.BEFORE_PRODUCE)
 
-    def _put_changelog(self, key: bytes, value: bytes | None) -> None:
+    def _put_changelog(self, key: bytes, value: bytes | None, **more: Any) -> None:
         topic, partition = self._settings.changelog_topic, self._partition
         try:
-            self._produce(topic, value, key, partition)
+            self._produce(topic, value, key, partition, **more)
         except BufferError:
-            self._wait_for_room(lambda: self._produce(topic, value, key, partition))
+            self._wait_for_room(lambda: self._produce(topic, value, key, partition, **more))
 
     def _wait_for_room(self, produce: Callable[[], None]) -> None:
         deadline = monotonic() + self._settings.half_transaction_s
@@ -170,6 +187,12 @@ class PartitionTransactions:
     def _on_delivery_error(self, error: KafkaError | None, _message: object) -> None:
         if error is not None:
             self._lost = error
+
+    def _on_position_delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._lost = error
+        elif (offset := message.offset()) is not None:
+            self._changelog_next = offset + 1
 
     def _pass(self, place: Place) -> None:
         if self._failpoint is not None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from streams.engine.batch import Batch
 from streams.engine.fold import Fold, InputRecord
 from streams.engine.position import POSITION_KEY, Position
-from streams.engine.store import MemoryStore
+from streams.engine.store import Standing, StateStore
 
 _CLOCK_EVERY = 32
 
@@ -24,7 +24,7 @@ class Transactions(Protocol):
 
     def serve(self) -> None: ...
 
-    def commit(self, rows: Mapping[bytes, bytes | None], position: Position) -> None: ...
+    def commit(self, rows: Mapping[bytes, bytes | None], position: Position) -> int: ...
 
 
 class BatchLost(Exception):
@@ -41,11 +41,12 @@ class PartitionWork:
         self,
         *,
         fold: Fold,
-        store: MemoryStore,
+        store: StateStore,
         transactions: Transactions,
         next_offset: int,
         topic_id: str,
         pauses: list[str],
+        state_version: int = 1,
     ) -> None:
         self.next_offset = next_offset
         self.committed_offset = next_offset
@@ -57,6 +58,7 @@ class PartitionWork:
         self._store = store
         self._transactions = transactions
         self._topic_id = topic_id
+        self._state_version = state_version
         self._pauses = pauses
 
     @property
@@ -124,5 +126,7 @@ class PartitionWork:
     def commit(self, rows: Mapping[bytes, bytes | None]) -> None:
         """Commit outputs, rows and position in one transaction. Blocks; may run in another thread."""
         next_offset = self.next_offset
-        self._transactions.commit(rows, Position(next_offset, self._topic_id))
+        position = Position(next_offset, self._topic_id, self._state_version)
+        changelog_next = self._transactions.commit(rows, position)
         self.committed_offset = next_offset
+        self._store.committed(rows, Standing(position, changelog_next))

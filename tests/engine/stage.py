@@ -82,12 +82,14 @@ class Worker:
 class Stage:
     """An input topic, an app over it, and everything that came out so far."""
 
-    def __init__(self, brokers: str, prefix: str, directory: Path) -> None:
+    def __init__(self, brokers: str, prefix: str, directory: Path, state: str = "memory") -> None:
         self.brokers = brokers
         self.input_topic, self.output_topic = f"{prefix}input", f"{prefix}output"
         self.changelog_topic = f"{prefix}changelog"
         self._prefix = prefix
         self._directory = directory
+        self.state_directory = directory / "state"
+        self._state = state
         self.admin = AdminClient({"bootstrap.servers": brokers})
         self._started: list[Worker] = []
         self._sent: dict[bytes, list[bytes]] = defaultdict(list)
@@ -110,9 +112,32 @@ class Stage:
     def recreate(self, topic: str) -> None:
         """Delete a topic and create an empty one of the same name; what was sent is forgotten."""
         self._sent.clear()
+        self.empty(topic)
+
+    def empty(self, topic: str) -> None:
+        """Delete a topic and create an empty one of the same name."""
         self.admin.delete_topics([topic])[topic].result()
         eventually(lambda: topic not in self.admin.list_topics(timeout=10).topics)
         self.admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
+
+    def forget_group(self) -> None:
+        """Delete the group's offsets, as the brokers do when a group was away for a week."""
+        group = f"{self._prefix}app"
+        eventually(lambda: self.admin.delete_consumer_groups([group])[group].exception() is None)
+
+    def commit_group(self, offset: int) -> None:
+        """Set the group's offsets, as an operator may."""
+        group = self._reader(f"{self._prefix}app")
+        offsets = [TopicPartition(self.input_topic, partition, offset) for partition in range(PARTITIONS)]
+        eventually(lambda: group.commit(offsets=offsets, asynchronous=False))
+        group.close()
+
+    def end_of_input(self, partition: int) -> int:
+        """The offset after the last record."""
+        reader = self._reader(f"{self._prefix}reader")
+        _, end = reader.get_watermark_offsets(TopicPartition(self.input_topic, partition), timeout=10)
+        reader.close()
+        return end
 
     def compact_soon(self, topic: str) -> None:
         """Let the broker's cleaner take a topic up at once instead of within hours."""
@@ -137,6 +162,8 @@ class Stage:
             "changelog_topic": self.changelog_topic,
             "output_topic": self.output_topic,
             "partitions": PARTITIONS,
+            "state": self._state,
+            "state_directory": str(self.state_directory),
             **changed,
         }
 
@@ -208,7 +235,7 @@ class Stage:
         got = {key: values for key, values in self._got.items() if key in expected}
         wrong = [key for key in expected if got.get(key) != expected[key]]
         assert not wrong, {key: (len(got.get(key, [])), len(expected[key])) for key in wrong}
-        assert self.state() == {key: COUNT.pack(len(values)) for key, values in self._sent.items()}
+        assert self.rows() == {key: COUNT.pack(len(values)) for key, values in self._sent.items()}
 
     def _total(self) -> int:
         return sum(map(len, self._sent.values()))
@@ -224,7 +251,7 @@ class Stage:
         )
         return True
 
-    def state(self) -> dict[bytes, bytes | None]:
+    def rows(self) -> dict[bytes, bytes | None]:
         """The rows in the changelog."""
         rows = {key: value for key, value in self.read(self.changelog_topic) if key != POSITION_KEY}
         return {key: value for key, value in rows.items() if value is not None and key != b"fired"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.engine import EngineSettings, MemoryStore, Readiness, State, UnknownVersion
+from streams.engine import EngineSettings, Readiness, State, UnknownVersion
 from streams.engine.failpoints import Failpoint, Injected, Place
 from streams.engine.position import Position, UnreadablePosition
 from streams.engine.versions import require_known_versions
@@ -34,6 +34,7 @@ def test_the_installed_versions_are_known() -> None:
         ({"app_id": ""}, "app_id is empty"),
         ({"partitions": 0}, "partitions=0: must be at least 1"),
         ({"transaction_timeout_ms": 20_000}, "transaction_timeout_ms=20000.*at most 10000"),
+        ({"state": "rocksdb"}, "state_directory is empty"),
         ({"commit_interval_ms": 5_000}, "commit_interval_ms=5000: at most a quarter"),
     ],
 )
@@ -42,40 +43,19 @@ def test_a_setting_that_cannot_work_is_refused_by_name(changed: dict[str, object
         EngineSettings(**{**NAMES, **changed})  # type: ignore[arg-type]
 
 
-def test_a_row_changed_often_is_drained_once_with_its_last_value() -> None:
-    store = MemoryStore()
-    store.put(b"a", b"1")
-    store.put(b"a", b"2")
-    store.put(b"b", b"1")
-    store.delete(b"b")
-    assert dict(store.drain_dirty()) == {b"a": b"2", b"b": None}
-    assert dict(store.drain_dirty()) == {}
-    assert dict(store.items()) == {b"a": b"2"}
-
-
-def test_deleting_what_is_not_there_changes_nothing() -> None:
-    store = MemoryStore()
-    store.delete(b"a")
-    assert not store.dirty
-
-
-def test_loaded_rows_are_not_written_again() -> None:
-    store = MemoryStore()
-    store.load(b"a", b"1")
-    store.load(b"b", b"1")
-    store.load(b"b", None)
-    assert not store.dirty
-    assert (store.get(b"a"), len(store)) == (b"1", 1)
-
-
 def test_a_position_survives_its_encoding() -> None:
-    position = Position(2**40, "d-7sQ_topic")
+    position = Position(2**40, "d-7sQ_topic", 7)
     assert Position.decode(position.encode()) == position
 
 
-@pytest.mark.parametrize("value", [b"", b"\x01short", b"\x02" + bytes(20)])
+def test_a_position_from_before_rows_had_versions_is_of_the_first() -> None:
+    old = b"\x01" + (12).to_bytes(8, "big") + b"topic"
+    assert Position.decode(old) == Position(12, "topic", 1)
+
+
+@pytest.mark.parametrize("value", [b"", b"\x01short", b"\x03" + bytes(20)])
 def test_a_position_of_another_format_is_refused(value: bytes) -> None:
-    with pytest.raises(UnreadablePosition, match="unknown format"):
+    with pytest.raises(UnreadablePosition, match="has format"):
         Position.decode(value)
 
 

@@ -18,6 +18,12 @@ START = Position(0, "")
 
 
 @pytest.fixture
+def state() -> str:
+    """The store plays no part here."""
+    return "memory"
+
+
+@pytest.fixture
 def own(stage: Stage) -> Iterator[Callable[..., PartitionTransactions]]:
     """Takes partition 0 over, each time as a new owner."""
     owners = []
