@@ -19,6 +19,7 @@ from tests.mutants.diffs import ROOT, DoesNotApply, Mutant
 
 _NOT_COPIED = (".*", "build", "dist", "*.egg-info", "__pycache__", "node_modules")
 _TRIAL_S_MAX = 600
+_ASSERTIONS = ("AssertionError", "assert", "Failed: DID NOT RAISE")
 
 
 class Verdict(StrEnum):
@@ -77,8 +78,7 @@ class Copy:
             for case in cases:
                 if (failure := case.find("failure")) is not None:
                     message = failure.get("message") or ""
-                    kind = message.partition(":")[0].strip()
-                    if kind.startswith(("AssertionError", "assert")):
+                    if message.startswith(_ASSERTIONS):
                         return Verdict.CAUGHT, message.partition("\n")[0]
                     return Verdict.BROKEN, f"it failed by no assertion: {message}"
                 if (error := case.find("error")) is not None:

@@ -95,6 +95,16 @@ def test_every_entry_is_told_once_with_the_bytes_of_the_contract_and_a_genuine_s
     assert told == [(4, 4)]
 
 
+def test_what_was_posted_before_is_not_told_again(scene: Scene) -> None:
+    scene.endpoint("/hook")
+    events = [created(), cleared(created())]
+    scene.book.post(*events)
+    again = scene.book.post(*events)
+    assert (again.entries, again.repeated, again.refused) == (0, 2, 0)
+    assert scene.sql("SELECT count(*) FROM webhook_messages") == [(2,)]
+    assert scene.sql("SELECT count(*) FROM webhook_queue") == [(2,)]
+
+
 def test_an_endpoint_gets_the_types_it_wants_and_is_signed_with_both_secrets(
     scene: Scene,
 ) -> None:
