@@ -157,12 +157,13 @@ class Cluster:
                 return record.offset
         return self.ends[partition]
 
-    def compact(self, partition: int) -> None:
+    def compact(self, partition: int, forgets_deletions: bool) -> None:
         """Keeps the last committed record of each key, up to the first open transaction.
 
-        Tombstones stay while somebody reads, as Kafka keeps them for a day.
+        Deletions are forgotten a day after; whoever reads is done by then.
         """
-        stable, keeps_tombstones = self.stable(partition), self.readers[partition] > 0
+        stable = self.stable(partition)
+        keeps_tombstones = self.readers[partition] > 0 or not forgets_deletions
         last: dict[bytes | None, Appended] = {}
         unfinished = []
         for record in self.changelog[partition]:

@@ -9,7 +9,7 @@ import threading
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from confluent_kafka import KafkaException
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ops.simulation.world import World
     from streams.engine.fold import InputRecord, Send
+    from streams.engine.store import Stores
 
 TOPIC_ID = "topic"
 _NO_LIMIT = float("inf")
@@ -70,9 +71,10 @@ class _SimulatedStop:
 class Worker:
     """One process. Any method may raise Ended."""
 
-    def __init__(self, world: World, number: int, fails_after: int | None) -> None:
+    def __init__(self, world: World, number: int, stores: Stores, fails_after: int | None) -> None:
         self.world = world
         self.number = number
+        self.stores = stores
         self.fails_after = fails_after
         """Outputs until the fold raises in the middle of a record; None = never."""
         self.alive = True
@@ -92,6 +94,7 @@ class Worker:
             Readiness(),
             None,
             pauses=self.pauses,
+            stores=stores,
         )
 
     def __str__(self) -> str:
@@ -200,7 +203,7 @@ class Worker:
         if opened is None or cancelled.is_set():
             self.world.counts["opening cancelled"] += 1
             if opened is not None:
-                self._give_up(opened)
+                opened.close()
             return
         restored = opened.restored
         work = PartitionWork(
@@ -275,9 +278,7 @@ class Worker:
 
     def _drop(self, held: Held) -> None:
         held.work.epoch = None
-        self._give_up(held.opened)
+        held.opened.transactions.close()
+        held.opened.restored.store.close(clean=not held.work.changed)
         self.brokers.producers.remove(held.producer)
         held.producer.lose()
-
-    def _give_up(self, opened: Any) -> None:
-        opened.transactions.close()

@@ -15,13 +15,14 @@ from typing import Any
 
 from ops.settings import Settings
 from ops.simulation.checks import Broken, StepChecks, check_history
+from ops.simulation.disk import Disk
 from ops.simulation.history import History, make_history
 from ops.simulation.kafka import Appended, Cluster, Transaction
 from ops.simulation.worker import Ended, Held, Worker
 from schemas.topics import INPUTS, STATE
 from streams.engine.fold import FoldFactory, Send
 from streams.engine.settings import EngineSettings
-from streams.engine.store import MemoryStore, Store
+from streams.engine.store import MemoryStore, MemoryStores, Store, Stores
 from streams.fold import CashbackFold
 from streams.quarantine import BadRun
 
@@ -67,6 +68,8 @@ class World:
         self.faults_left = int(self.draw() ** 2 * (FAULTS_MAX + 1))
         if faults is not None:
             self.faults_left = min(self.faults_left, faults)
+        self._has_disks = self.draw() < 0.4
+        self._disks: list[Disk] = []
         self._depth = 0
         self._started = 0
 
@@ -239,8 +242,19 @@ class World:
         self._started += 1
         fails_after = int(self.draw() * 12) if self.faults_left and self.draw() < 0.12 else None
         self.workers = [worker for worker in self.workers if worker.alive]
-        self.workers.append(Worker(self, self._started, fails_after))
+        self.workers.append(Worker(self, self._started, self._stores(), fails_after))
         return self.workers[-1]
+
+    def _stores(self) -> Stores:
+        """State in memory, or on the disk of a machine where no worker runs."""
+        if self._has_disks:
+            used = [worker.stores for worker in self.workers]
+            for disk in self._disks:
+                if disk not in used:
+                    return disk
+            self._disks.append(Disk(self.counts))
+            return self._disks[-1]
+        return MemoryStores()
 
     def _kill(self, worker: Worker) -> None:
         self.counts["crash"] += 1
@@ -291,7 +305,15 @@ class World:
         self.cluster.expire(self.engine_settings.transactional_id(partition))
 
     def _fault_compact(self) -> None:
-        self.cluster.compact(int(self.draw() * len(self.history.logs)))
+        forgets_deletions = self.draw() < 0.5
+        if forgets_deletions:
+            for disk in self._disks:
+                disk.age()
+        self.cluster.compact(int(self.draw() * len(self.history.logs)), forgets_deletions)
+
+    def _fault_damage(self) -> None:
+        if self._disks:
+            self._disks[int(self.draw() * len(self._disks))].damage()
 
     def _fault_session(self) -> None:
         """A zombie notices, and leaves."""
@@ -325,7 +347,7 @@ class World:
         """The changelog holds what one undisturbed pass over the log would have left."""
         for partition, log in enumerate(self.history.logs):
             store = MemoryStore()
-            fold = self.fold_factory(Worker(self, 0, None))(partition, store, _send_nothing)
+            fold = self.fold_factory(Worker(self, 0, MemoryStores(), None))(partition, store, _send_nothing)
             for record in log.records:
                 while fold.advance(record):  # type: ignore[arg-type]
                     pass
@@ -350,13 +372,13 @@ class World:
 
 _FAULTS = (
     *(World._fault_kill,) * 3,
-    *(World._fault_join, World._rebalance) * 2,
-    World._fault_stop,
+    *(World._fault_join, World._rebalance, World._fault_stop) * 2,
     *(World._fault_redeliver,) * 3,
     World._fault_lose_batch,
     *(World._fault_expire,) * 2,
     *(World._fault_compact,) * 3,
     World._fault_session,
+    World._fault_damage,
 )
 
 

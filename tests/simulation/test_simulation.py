@@ -27,6 +27,7 @@ KINDS = (
     *("crash", "crash: fence", "crash: fenced", "crash: restore", "crash: offsets", "crash: offsets sent"),
     *("crash: commit", "crash: flushed", "crash: decided", "exception at a record", "pause", "planned stop"),
     *("rebalance", "zombie", "opening cancelled", "restore", "state kept through a rebalance"),
+    *("state kept on disk", "disk damaged"),
     *("exit fenced", "exit fold_failed", "exit batch_lost", "exit transaction_failed"),
     # what Kafka does to them
     *("torn: state and outputs", "torn: state only", "torn: outputs only", "transaction expired"),
