@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,16 +86,24 @@ class Sample:
 
 
 def measure(
-    task: Task, settings: Settings, log: Path, *, timeout_s: float, warm_up_records: int = 0
+    task: Task,
+    settings: Settings,
+    log: Path,
+    *,
+    timeout_s: float,
+    warm_up_records: int = 0,
+    processes: int = 1,
 ) -> Measured:
     """Run `task` over all that its input holds now. Raises `BenchFailed`.
 
     warm_up_records: so many are not measured; the clock starts with the first commit that has them.
+    processes: so many share the work, their CPU and memory counted together.
     """
     ends = ends_of(settings, task.input_topic(settings))
-    with running(task, settings, log) as child:
-        samples = _sample_until_committed(child, task, settings, ends, log, timeout_s)
-        if psutil.Process(child.pid).children():
+    with ExitStack() as stack:
+        children = [stack.enter_context(running(task, settings, log)) for _ in range(processes)]
+        samples = _sample_until_committed(children, task, settings, ends, log, timeout_s)
+        if any(psutil.Process(child.pid).children() for child in children):
             raise BenchFailed(f"{task.group} works with processes of its own, which would not be measured")
     if warm_up_records:
         start = next(sample for sample in samples if sample.committed >= warm_up_records)
@@ -147,7 +155,7 @@ def cpu_between(samples: Sequence[Sample], began_at_s: float, ended_at_s: float)
 
 
 def _sample_until_committed(
-    child: subprocess.Popen[bytes],
+    children: Sequence[subprocess.Popen[bytes]],
     task: Task,
     settings: Settings,
     ends: dict[int, int],
@@ -156,13 +164,14 @@ def _sample_until_committed(
 ) -> list[Sample]:
     """Samples up to the moment at which the group had committed all of `ends`."""
     wanted = [TopicPartition(task.input_topic(settings), partition) for partition in ends]
-    process, samples = psutil.Process(child.pid), []
+    processes, samples = [psutil.Process(child.pid) for child in children], []
     deadline = time.monotonic() + timeout_s
     with _observer(settings, task.group) as observer:
         while True:
-            _expect_alive(child, log, deadline)
+            for child in children:
+                _expect_alive(child, log, deadline)
             committed = _committed(observer, wanted)
-            samples.append(_sample(process, sum(max(0, offset) for offset in committed.values())))
+            samples.append(_sample(processes, sum(max(0, offset) for offset in committed.values())))
             if all(committed.get(partition, -1) >= end for partition, end in ends.items()):
                 return samples
             time.sleep(LOOK_EVERY_S)
@@ -175,10 +184,14 @@ def _committed(observer: Consumer, wanted: list[TopicPartition]) -> dict[int, in
         return {}  # the group is not there yet
 
 
-def _sample(process: psutil.Process, committed: int) -> Sample:
-    with process.oneshot():
-        used = process.cpu_times()
-        return Sample(time.time(), used.user + used.system, process.memory_info().rss, committed)
+def _sample(processes: Sequence[psutil.Process], committed: int) -> Sample:
+    used = [process.cpu_times() for process in processes]
+    return Sample(
+        at_s=time.time(),
+        cpu_s=sum(each.user + each.system for each in used),
+        rss_bytes=sum(process.memory_info().rss for process in processes),
+        committed=committed,
+    )
 
 
 def _cpu_at(samples: Sequence[Sample], at_s: float) -> float:

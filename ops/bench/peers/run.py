@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from confluent_kafka.admin import AdminClient, NewTopic
-
 from ops.bench.measure import BenchFailed, Task, measure
 from ops.bench.peers.judge import Outcome, outcome
 from ops.bench.peers.programs import DEFAULT_STORE, Build, Program, programs
 from ops.bench.peers.report import Report, Run, report
-from ops.bench.peers.step import PARTITIONS, Given, Place, create_topics, preload
+from ops.bench.peers.step import Given, Place, preload
+from ops.bench.peers.topics import create_for, delete_named
 from ops.bench.servers import kafka_server
 from ops.embedded.children import StartError
 from ops.embedded.jars import Say
@@ -89,7 +88,7 @@ def _logs(plan: Plan, brokers: str, chosen: dict[str, Program]) -> Iterator[dict
     try:
         yield logs
     finally:
-        _delete(brokers, prefix)
+        delete_named(brokers, prefix)
 
 
 def _run(program: Program, name: str, log: Log, plan: Plan, brokers: str, build: Build) -> Run:
@@ -101,7 +100,7 @@ def _run(program: Program, name: str, log: Log, plan: Plan, brokers: str, build:
             plan.commit_interval_ms,
         )  # fmt: skip
         task = Task(program.command(place, build), group, (place.output_topic,), log.topic)
-        _create(program, place)
+        create_for(program, place)
         try:
             measured = measure(
                 task, Settings(brokers=brokers), Path(directory) / "log",
@@ -110,7 +109,7 @@ def _run(program: Program, name: str, log: Log, plan: Plan, brokers: str, build:
             )  # fmt: skip
             return Run(measured, _judged(name, program, place, log))
         finally:
-            _delete(brokers, group)
+            delete_named(brokers, group)
 
 
 def _judged(name: str, program: Program, place: Place, log: Log) -> Outcome:
@@ -118,19 +117,3 @@ def _judged(name: str, program: Program, place: Place, log: Log) -> Outcome:
     if program.exactly_once and not found.exact:
         raise BenchFailed(f"{name} did not do the work exactly once, it is no measurement: {found}")
     return found
-
-
-def _create(program: Program, place: Place) -> None:
-    topics = [NewTopic(place.output_topic, PARTITIONS, 1)]
-    if not program.makes_changelog:
-        compacted = {"cleanup.policy": "compact"}
-        topics.append(NewTopic(place.changelog_topic, PARTITIONS, 1, config=compacted))
-    create_topics(place.brokers, *topics)
-
-
-def _delete(brokers: str, prefix: str) -> None:
-    """Everything whose name begins so: a program may have made topics of its own."""
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 3})
-    made = [topic for topic in admin.list_topics(timeout=30).topics if topic.startswith(prefix)]
-    for answer in (admin.delete_topics(made) if made else {}).values():
-        answer.result()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
 from importlib.resources import files
 from io import BytesIO
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -29,6 +30,7 @@ PAYMENT = LockedSchema(1, "Payment", 1, "", directory=_HERE)
 REWARD = LockedSchema(2, "Reward", 1, "", directory=_HERE)
 _FLUSH_TIMEOUT_S = 60.0
 _QUEUED_MAX = 200_000
+_WRITES_A_POLL = 1_000
 
 Step = Callable[[bytes, bytes | None], tuple[bytes, bytes]]
 """From a payment and its member's row (None: there is none) to the row after it and the output."""
@@ -106,29 +108,48 @@ def create_topics(brokers: str, *topics: NewTopic) -> None:
         answer.result()
 
 
+class PaymentsWriter:
+    """Writes payments to a topic and keeps count of them."""
+
+    def __init__(self, brokers: str, topic: str, wanted: int, *, members: int = MEMBERS) -> None:
+        self.given = Given()
+        self._topic = topic
+        self._failures: list[Any] = []
+        self._left = payments(wanted, members=members)
+        options = {
+            "delivery.report.only.error": True,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 2**20,
+        }
+        failed = self._failures.append
+        self._producer = inputs_producer(
+            Settings(brokers=brokers), delivered=lambda error, _: failed(error), **options
+        )
+
+    def write(self, wanted: int) -> None:
+        """Hand over so many more, or what is left."""
+        for key, value in islice(self._left, wanted):
+            self._producer.produce(self._topic, value, key)
+            self.given.payments += 1
+            self.given.by_member[key] += 1
+        self._producer.poll(0)
+        while len(self._producer) > _QUEUED_MAX:
+            self._producer.poll(0.1)
+
+    def finish(self) -> Given:
+        """Return when all are acknowledged. Raises `InputsUnavailable`."""
+        if self._producer.flush(_FLUSH_TIMEOUT_S) or self._failures:
+            raise InputsUnavailable(f"{self._topic}: the payments to measure with could not be written")
+        return self.given
+
+
 def preload(brokers: str, topic: str, wanted: int, *, members: int = MEMBERS) -> Given:
     """Create `topic` and write so many payments to it. Raises `InputsUnavailable`."""
     create_topics(brokers, NewTopic(topic, PARTITIONS, 1))
-    failures: list[Any] = []
-    options = {
-        "delivery.report.only.error": True,
-        "queue.buffering.max.messages": 1_000_000,
-        "queue.buffering.max.kbytes": 2**20,
-    }
-    settings = Settings(brokers=brokers)
-    producer = inputs_producer(settings, delivered=lambda error, _: failures.append(error), **options)
-    given = Given()
-    for key, value in payments(wanted, members=members):
-        producer.produce(topic, value, key)
-        given.payments += 1
-        given.by_member[key] += 1
-        if not given.payments % 1_000:
-            producer.poll(0)
-            while len(producer) > _QUEUED_MAX:
-                producer.poll(0.1)
-    if producer.flush(_FLUSH_TIMEOUT_S) or failures:
-        raise InputsUnavailable(f"{topic}: the payments to measure with could not be written")
-    return given
+    writer = PaymentsWriter(brokers, topic, wanted, members=members)
+    while writer.given.payments < wanted:
+        writer.write(_WRITES_A_POLL)
+    return writer.finish()
 
 
 def _with_compiled() -> Step:

@@ -1,7 +1,8 @@
 """The reference step on stock Faust, as its documentation shows it. `… at_least_once` or `… exactly_once`.
 
 Default settings, but for the web server (off: its port may be taken) and the directory of its files. State
-and records travel as bytes, because Faust would decode and encode them as JSON.
+and records travel as bytes, because Faust would decode and encode them as JSON. A further argument is the
+session timeout in seconds: by default a worker that died holds up the others for a minute.
 """
 
 import sys
@@ -21,8 +22,14 @@ _RAW: dict[str, Any] = {
 }
 
 
-def build(place: Place, guarantee: str) -> faust.App:
+def build(place: Place, guarantee: str, session_timeout_s: float | None = None) -> faust.App:
     """The app: one agent, one table, one output."""
+    session: dict[str, Any] = {}
+    if session_timeout_s is not None:
+        session = {
+            "broker_session_timeout": session_timeout_s,
+            "broker_heartbeat_interval": session_timeout_s / 4,
+        }
     app = faust.App(
         place.group,
         broker=f"kafka://{place.brokers}",
@@ -30,6 +37,7 @@ def build(place: Place, guarantee: str) -> faust.App:
         processing_guarantee=guarantee,
         web_enabled=False,
         datadir=place.directory,
+        **session,
     )
     step = step_with("fastavro")
     outputs = app.topic(place.output_topic, **_RAW)
@@ -47,9 +55,10 @@ def build(place: Place, guarantee: str) -> faust.App:
 
 def main() -> None:
     """Run until SIGTERM."""
-    place, (guarantee,) = Place.of_command_line()
+    place, (guarantee, *session_timeout_s) = Place.of_command_line()
     del sys.argv[1:]
-    faust.Worker(build(place, guarantee), loglevel="warn").execute_from_commandline()
+    app = build(place, guarantee, *map(float, session_timeout_s))
+    faust.Worker(app, loglevel="warn").execute_from_commandline()
 
 
 if __name__ == "__main__":

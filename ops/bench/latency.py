@@ -1,0 +1,230 @@
+"""How long a payment takes to the ledger, with everything running as `cashback up` runs it.
+
+A payment's time begins on our clock right before it is handed to the producer and ends on the same clock when
+a client of the database sees its entry committed; between two looks lie a few milliseconds, which count in
+full. Every payment is a purchase of its own that earns cashback, so each is one entry.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import psutil
+import psycopg
+
+from connectors.writer import InputsUnavailable, InputsWriter, inputs_producer
+from ops.bench import history
+from ops.bench.measure import BenchFailed
+from ops.embedded.jars import Say
+from ops.settings import Settings
+from ops.up import Stack
+from schemas.codec import encode
+from schemas.topics import INPUTS
+from schemas.transactions import SETTLED, Transaction, to_datum
+
+LOOK_EVERY_S = 0.005
+WRITE_EVERY_S = 0.005
+WARM_UP_S = 5.0
+POSTED_TIMEOUT_S = 30.0
+MEMBERS = 50_000
+MERCHANTS = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`per_s` payments a second for `seconds`, after a warm-up of five seconds at the same rate."""
+
+    per_s: int = 5_000
+    seconds: int = 30
+    warm_up_s: float = WARM_UP_S
+    brokers: str | None = None
+    database: str | None = None
+
+    @property
+    def unmeasured(self) -> int:
+        """Payments of the warm-up."""
+        return int(self.per_s * self.warm_up_s)
+
+    @property
+    def payments(self) -> int:
+        """Payments in all."""
+        return self.unmeasured + self.per_s * self.seconds
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """Milliseconds from produce to posted; `cpu_share`: of one core, by part; `machine_share`: of all cores.
+
+    `written_per_s` is what the writer kept up with.
+    """
+
+    payments: int
+    per_s: int
+    written_per_s: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+    commit_interval_ms: int
+    cpu_share: dict[str, float]
+    machine_share: float
+    cores: int
+
+    def as_json(self) -> dict[str, Any]:
+        """One plain object."""
+        return asdict(self)
+
+
+def bench_latency(plan: Plan, settings: Settings, data: Path, *, say: Say = lambda _: None) -> LatencyReport:
+    """Run the whole system under `data` and measure. Raises `BenchFailed`, `StartError`."""
+    settings = settings.model_copy(update={"clock": "broker"})
+    values = _payments(plan.payments)
+    with Stack(settings, data, brokers=plan.brokers, database=plan.database, say=say) as stack:
+        with InputsWriter(stack.settings) as writer:
+            writer.write_program(history.campaign())
+        say(f"{plan.per_s:,} payments a second for {plan.warm_up_s:.0f} + {plan.seconds} s")
+        with _ledger_watch(stack.settings, plan.payments) as posted_at_s:
+            written_at_s, used = _write(stack, values, plan)
+            _await_posted(posted_at_s, plan)
+    return _report(plan, settings, written_at_s, posted_at_s, used)
+
+
+def _payments(wanted: int) -> list[tuple[bytes, bytes]]:
+    """Keys and values, encoded before the clock runs; the receipt carries the payment's number."""
+    occurred_at = time.time_ns() // 1_000
+    made = []
+    for number in range(wanted):
+        payment = Transaction(
+            "partner-0", f"{occurred_at:x}-{number:08d}", f"m_{number * 7919 % MEMBERS:024x}",
+            f"merchant-{number % MERCHANTS:04d}", SETTLED, "EUR", occurred_at, "IN_STORE",
+            2_000 + number % 5_000, store_id="store-001", mcc="5411", receipt_id=str(number),
+        )  # fmt: skip
+        made.append((payment.key, encode("Transaction", to_datum(payment))))
+    return made
+
+
+def _write(
+    stack: Stack, payments: list[tuple[bytes, bytes]], plan: Plan
+) -> tuple[list[float], dict[str, float]]:
+    """When each payment was handed over, and CPU seconds used by part since the warm-up."""
+    topic = INPUTS.full_name(stack.settings.topic_prefix)
+    failures: list[Any] = []
+    options = {"linger.ms": 5, "delivery.report.only.error": True}
+    producer = inputs_producer(stack.settings, delivered=lambda error, _: failures.append(error), **options)
+    written_at_s: list[float] = []
+    parts = _parts(stack)
+    before: dict[str, float] = {}
+    began_s = time.monotonic()
+    while len(written_at_s) < len(payments):
+        due = min(len(payments), int((time.monotonic() - began_s) * plan.per_s) + 1)
+        for key, value in payments[len(written_at_s) : due]:
+            written_at_s.append(time.monotonic())
+            producer.produce(topic, value, key)
+        producer.poll(0)
+        if not before and len(written_at_s) >= plan.unmeasured:
+            before = _cpu_s(parts)
+        time.sleep(WRITE_EVERY_S)
+    after = _cpu_s(parts)
+    if producer.flush(POSTED_TIMEOUT_S) or failures:
+        raise InputsUnavailable(f"{topic}: the payments to measure with could not be written")
+    return written_at_s, {name: after[name] - before[name] for name in parts}
+
+
+@contextmanager
+def _ledger_watch(settings: Settings, payments: int) -> Iterator[list[float | None]]:
+    """When each payment's entry was first seen, by number; filled by a thread while in the context."""
+    posted_at_s: list[float | None] = [None] * payments
+    ended = threading.Event()
+
+    def watch() -> None:
+        newest = 0
+        with psycopg.connect(settings.database_url, autocommit=True) as ledger:
+            ledger.execute("SET enable_seqscan = off")  # planned while the table is empty, it would be one
+            while not ended.is_set():
+                rows = ledger.execute(_NEWER, (newest,), prepare=True).fetchall()
+                seen_at_s = time.monotonic()
+                for entry_id, number in rows:
+                    newest = max(newest, entry_id)
+                    if posted_at_s[number] is None:
+                        posted_at_s[number] = seen_at_s
+                ended.wait(LOOK_EVERY_S)
+
+    thread = threading.Thread(target=watch, name="ledger-watch")
+    thread.start()
+    try:
+        yield posted_at_s
+    finally:
+        ended.set()
+        thread.join()
+
+
+# One writer takes the ids, so they grow with the order of commits.
+_NEWER = "SELECT entry_id, receipt_id::int FROM entries WHERE entry_id > %s"
+
+
+def _await_posted(posted_at_s: list[float | None], plan: Plan) -> None:
+    deadline = time.monotonic() + POSTED_TIMEOUT_S
+    while None in posted_at_s:
+        if time.monotonic() > deadline:
+            missing = posted_at_s.count(None)
+            raise BenchFailed(f"{missing:,} of {plan.payments:,} payments were not in the ledger in time")
+        time.sleep(0.1)
+
+
+def _parts(stack: Stack) -> dict[str, list[psutil.Process]]:
+    """The processes of the running system by what they are."""
+    parts = {
+        status.name: [psutil.Process(status.pid)]
+        for status in stack.supervisor.status()
+        if status.pid is not None
+    }
+    if stack.kafka:
+        parts["kafka"] = [psutil.Process(stack.kafka.pid)]
+    if stack.postgres:
+        server = psutil.Process(stack.postgres.pid)
+        parts["postgres"] = [server, *server.children()]
+    parts["bench"] = [psutil.Process()]
+    return parts
+
+
+def _cpu_s(parts: dict[str, list[psutil.Process]]) -> dict[str, float]:
+    used = {}
+    for name, processes in parts.items():
+        times = [process.cpu_times() for process in processes if process.is_running()]
+        used[name] = sum(each.user + each.system for each in times)
+    return used
+
+
+def _report(
+    plan: Plan,
+    settings: Settings,
+    written_at_s: list[float],
+    posted_at_s: list[float | None],
+    used: dict[str, float],
+) -> LatencyReport:
+    times_ms = sorted(
+        (posted - written) * 1_000
+        for written, posted in list(zip(written_at_s, posted_at_s, strict=True))[plan.unmeasured :]
+        if posted is not None
+    )
+    percentiles = quantiles(times_ms, n=100, method="inclusive")
+    took_s = written_at_s[-1] - written_at_s[plan.unmeasured]
+    cores = psutil.cpu_count() or 1
+    return LatencyReport(
+        payments=len(times_ms),
+        per_s=plan.per_s,
+        written_per_s=round((len(times_ms) - 1) / took_s),
+        p50_ms=round(percentiles[49], 1),
+        p90_ms=round(percentiles[89], 1),
+        p99_ms=round(percentiles[98], 1),
+        max_ms=round(times_ms[-1], 1),
+        commit_interval_ms=settings.commit_interval_ms,
+        cpu_share={name: round(cpu_s / took_s, 3) for name, cpu_s in used.items()},
+        machine_share=round(sum(used.values()) / took_s / cores, 3),
+        cores=cores,
+    )
