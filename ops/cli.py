@@ -32,7 +32,7 @@ COMMANDS = {
         "ops.commands.simulation:simulation_command", "Try made-up histories with crashes against the proof"
     ),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
-    "bench": Command("ops.commands.bench:bench_command", "Measure how fast it is on this machine"),
+    "bench": Command("ops.commands.bench:app", "Measure how fast it is on this machine"),
     "torture": Command("ops.commands.torture:torture", "Beat the whole system while it works, then prove it"),
     "reconcile": Command("ops.commands.reconcile:reconcile_command", "Each merchant by day, with proof"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
@@ -44,6 +44,7 @@ EXPECTED = {
     "connectors.files.FileRefused",
     "connectors.writer.InputsUnavailable",
     "ops.bench.measure.BenchFailed",
+    "ops.bench.peers.judge.Unreadable",
     "ops.demo.run.PartFailed",
     "ops.embedded.children.StartError",
     "ops.running.AlreadyRunningError",

@@ -1,4 +1,4 @@
-"""`cashback bench`."""
+"""`cashback bench`, and what else there is to measure below it."""
 
 import json
 import signal
@@ -8,10 +8,16 @@ import typer
 
 from ops.bench.report import Report
 from ops.bench.run import Plan, bench
+from ops.commands import bench_more
 from ops.settings import get_settings
 
 
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
 def bench_command(
+    context: typer.Context,
     inputs: Annotated[int, typer.Option(min=1_000, help="Records of the input log")] = Plan.inputs,
     repeat: Annotated[int, typer.Option(min=1, help="Pairs of runs; the median ratio counts")] = Plan.repeat,
     skip_stock: Annotated[bool, typer.Option("--skip-stock", help="Leave stock Faust out")] = False,
@@ -31,6 +37,8 @@ def bench_command(
 ) -> None:
     """Measure one worker beside a bare Kafka loop over the same records, stock Faust, and the ledger."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if context.invoked_subcommand is not None:
+        return
     plan = Plan(
         inputs=inputs,
         repeat=repeat,
@@ -59,3 +67,7 @@ def _show(report: Report) -> None:
     for run in runs:
         each.add_row(*(f"{value:,}" for value in run.values()))
     Console().print(table, each)
+
+
+for _name, _command in bench_more.COMMANDS.items():
+    app.command(_name)(_command)

@@ -27,8 +27,9 @@ def simulation_command(
     if seed is not None:
         _tell(seed, frozenset(int(number) for number in without.split(",") if number), faults)
         return
-    from ops.simulation.sweep import sweep
+    from ops.simulation.sweep import collect_less, sweep
 
+    collect_less()
     report = sweep(from_seed, histories, jobs=jobs, say=lambda line: typer.echo(line, err=True))
     figures = report.as_json()
     if as_json:

@@ -22,9 +22,13 @@ from ops.torture.watch import Place, Stage, Watch
 from schemas.programs import parse_program
 from schemas.times import SECOND, from_iso
 
-BATCH = 250
+BATCHES = 400
+"""Into so many the inputs are divided, but"""
+BATCH_MIN, BATCH_MAX = 20, 250
 LEAD = 0.02
-"""How far, as a share of the inputs, writing may be ahead of the fault that is due."""
+"""How far, as a share of the inputs, writing may be ahead of the fault that is due; then it goes slowly."""
+SLOWLY_S = 1.0
+"""A batch so often: what waits for progress must have something to see."""
 SAVE_EVERY_S = 2.0
 STUCK_MAX = 3
 """So many faults that never heal end the run."""
@@ -151,10 +155,11 @@ class Battle:
 
     def _write_stream(self, client: Client, stream: Iterator[tuple[int, Outgoing]]) -> None:
         progress, saved_s = self.progress, time.monotonic()
-        interval_s = BATCH / progress.plan.inputs_per_s
+        size = max(BATCH_MIN, min(BATCH_MAX, progress.plan.inputs // BATCHES))
+        interval_s = size / progress.plan.inputs_per_s
         while not self.is_out_of_time():
             began_s = time.monotonic()
-            batch = [client.stamped(at, record) for at, record in islice(stream, BATCH)]
+            batch = [client.stamped(at, record) for at, record in islice(stream, size)]
             if not batch:
                 return
             client.write(batch, stop=self._stop)
@@ -164,7 +169,7 @@ class Battle:
             with self._changed:
                 progress.written += len(batch)
                 self._changed.notify_all()
-                self._changed.wait_for(self._may_write_on, 3_600)
+                self._changed.wait_for(self._may_write_on, SLOWLY_S)
             if time.monotonic() - saved_s > SAVE_EVERY_S:
                 progress.save()
                 saved_s = time.monotonic()
@@ -192,9 +197,10 @@ class Battle:
             again = records_of(
                 self.system.inside, count, seed=f"{self.progress.plan.seed} {self.progress.replayed}"
             )
-            for start in range(0, len(again), BATCH):
+            for start in range(0, len(again), BATCH_MAX):
                 client.write(
-                    [client.stamped(0, record) for record in again[start : start + BATCH]], stop=self._stop
+                    [client.stamped(0, record) for record in again[start : start + BATCH_MAX]],
+                    stop=self._stop,
                 )
             with self._changed:
                 self.progress.replayed += len(again)
@@ -247,7 +253,6 @@ class Battle:
                 self._changed.notify_all()
 
     def _strike(self, fault: Fault) -> None:
-        self.say(f"{self.progress.share:6.1%}  {fault.kind} …")
         strike = Strike(fault, self.system, self.watch, self._replay, self.faketime, self._stop)
         stuck = skipped = ""
         try:
@@ -261,6 +266,8 @@ class Battle:
         if self._stop.is_set():
             return
         pause_s = round(max(strike.pauses_s), 2) if strike.pauses_s and not stuck else None
+        if len(strike.pauses_s) > 1:
+            strike.note(" and ".join(f"{each:.1f} s" for each in strike.pauses_s))
         felt = Felt(
             fault.number, fault.kind, round(self.progress.share, 4), pause_s, round(strike.lasted_s, 1),
             ", ".join(strike.notes), stuck, skipped,

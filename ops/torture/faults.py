@@ -78,7 +78,7 @@ FORMS = {
     Kind.POSTGRES_SLOW: Form(3, _DATABASE, lasts=True),
     Kind.POSTGRES_FULL: Form(3, _DATABASE, lasts=True),
     Kind.BROKER_KILLED: Form(24, _KAFKA),
-    Kind.BROKER_SUSPENDED: Form(2, _KAFKA),
+    Kind.BROKER_SUSPENDED: Form(2, _KAFKA, lasts=True),
     Kind.TWO_BROKERS_KILLED: Form(4, _KAFKA, lasts=True, limit_s=SEVERAL_BROKERS_S),
     Kind.ALL_BROKERS_KILLED: Form(3, _KAFKA, lasts=True, limit_s=SEVERAL_BROKERS_S),
     Kind.NETWORK_SLOW: Form(5, _KAFKA, lasts=True),

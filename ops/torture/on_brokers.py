@@ -3,8 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -42,14 +43,12 @@ def kill_broker(strike: Strike) -> None:
 def suspend_broker(strike: Strike) -> None:
     """A broker that is alive and does nothing, then goes on where it stood."""
     node = _victim(strike)
-    pid, struck_s = strike.system.cluster.brokers[node].pid, time.monotonic()
+    pid = strike.system.cluster.brokers[node].pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        strike.felt_since(struck_s)
-        strike.rest(strike.rng.uniform(0, 5))
+        strike.hold(strike.rng.uniform(4, 10))
     finally:
         os.kill(pid, signal.SIGCONT)
-    strike.lasted_s = time.monotonic() - struck_s
     strike.felt_since(time.monotonic())
     await_whole(strike)
 
@@ -120,19 +119,12 @@ def fill_disk(strike: Strike) -> None:
 
 def compact_changelog(strike: Strike) -> None:
     """The changelog is compacted up to its tail; then all workers die and restore from what is left."""
-    system = strike.system
-    _configure(system.inside.brokers, STATE.full_name(system.inside.topic_prefix), _COMPACT_NOW)
+    _configure(strike, _COMPACT_NOW)
     try:
         strike.hold(COMPACTION_S)
-        strike.await_there(*WORKERS)
-        struck_s = time.monotonic()
-        for name in WORKERS:
-            system.supervisor.kill(name)
-        strike.felt_since(struck_s, back=WORKERS)
+        strike.felt_since(strike.kill(*WORKERS), back=WORKERS)
     finally:
-        _configure(
-            system.inside.brokers, STATE.full_name(system.inside.topic_prefix), dict.fromkeys(_COMPACT_NOW)
-        )
+        _configure(strike, dict.fromkeys(_COMPACT_NOW))
 
 
 def await_whole(strike: Strike) -> None:
@@ -200,7 +192,9 @@ def _bad_network(
     strike.felt_since(time.monotonic())
 
 
-def _configure(brokers: str, topic: str, settings: dict[str, str] | dict[str, None]) -> None:
+def _configure(strike: Strike, settings: Mapping[str, str | None]) -> None:
+    """Set these of the changelog, or give them back their defaults."""
+    inside = strike.system.inside
     entries = [
         ConfigEntry(
             name,
@@ -209,10 +203,16 @@ def _configure(brokers: str, topic: str, settings: dict[str, str] | dict[str, No
         )
         for name, value in settings.items()
     ]
+    topic = STATE.full_name(inside.topic_prefix)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    for answer in (
-        AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-        .incremental_alter_configs([resource], request_timeout=ASK_S)
-        .values()
-    ):
-        answer.result(ASK_S)
+
+    def is_done() -> bool:
+        client = AdminClient({"bootstrap.servers": inside.brokers, "log_level": 0})
+        (answer,) = client.incremental_alter_configs([resource], request_timeout=ASK_S).values()
+        try:
+            answer.result(2 * ASK_S)
+        except (KafkaException, TimeoutError):
+            return False
+        return True
+
+    strike.wait_until(is_done, f"{topic} is configured", timeout_s=WHOLE_S_MAX)

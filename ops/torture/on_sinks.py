@@ -125,10 +125,7 @@ def postgres_full(strike: Strike) -> None:
 
 
 def _kill(strike: Strike, name: str) -> None:
-    strike.await_there(name)
-    struck_s = time.monotonic()
-    strike.system.supervisor.kill(name)
-    strike.felt_since(struck_s, back=[name])
+    strike.felt_since(strike.kill(name), back=[name])
 
 
 def _cut(strike: Strike, gate: Gate, when: When) -> None:

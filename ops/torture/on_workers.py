@@ -20,10 +20,7 @@ def kill(strike: Strike) -> None:
     """SIGKILL, wherever it is."""
     name = strike.rng.choice(WORKERS)
     strike.note(name)
-    strike.await_there(name)
-    struck_s = time.monotonic()
-    strike.system.supervisor.kill(name)
-    strike.felt_since(struck_s, back=[name])
+    strike.felt_since(strike.kill(name), back=[name])
 
 
 def failpoint(strike: Strike) -> None:
@@ -33,7 +30,7 @@ def failpoint(strike: Strike) -> None:
     strike.note(f"{name} {place}@{count}")
     strike.await_there(name)
     system, before = strike.system, strike.pid(name)
-    system.supervisor.kill(name)
+    strike.kill(name)
     system.begin(name, CASHBACK_FAILPOINT=f"{place}@{count}")
     strike.wait_until(
         lambda: strike.pid(name) not in (None, before), f"{name} runs", timeout_s=FAILPOINT_S_MAX
@@ -46,7 +43,7 @@ def failpoint(strike: Strike) -> None:
         )
     except NotInTime:
         strike.note("not reached, killed instead")
-        system.supervisor.kill(name)
+        strike.kill(name)
     strike.felt_since(time.monotonic(), back=[name])
 
 
@@ -100,9 +97,7 @@ def skew(strike: Strike) -> None:
     for more in (skewed, {}):
         strike.await_there(name)
         strike.system.begin(name, **more)
-        struck_s = time.monotonic()
-        strike.system.supervisor.kill(name)
-        strike.felt_since(struck_s, back=[name])
+        strike.felt_since(strike.kill(name), back=[name])
         if more:
             strike.hold(SKEWED_S)
 

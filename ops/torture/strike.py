@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from threading import Event
@@ -57,6 +58,16 @@ class Strike:
     ) -> None:
         """Return as soon as `condition` holds. Raises `NotInTime` naming `what`, `Interrupted`."""
         wait_until(condition, what, timeout_s=timeout_s, every_s=every_s, stop=self.stop)
+
+    def kill(self, *names: str) -> float:
+        """SIGKILL, each as soon as it runs; returns when (monotonic)."""
+        for name in names:
+            while True:
+                self.await_there(name)
+                with suppress(ProcessLookupError):  # it ended by itself just now
+                    self.system.supervisor.kill(name)
+                    break
+        return time.monotonic()
 
     def felt_since(self, struck_s: float, *, back: Sequence[str] = ()) -> float:
         """Wait until the stages of this fault went on and `back` are ready; note the pause and return it.
