@@ -34,6 +34,9 @@ COMMANDS = {
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
     "bench": Command("ops.commands.bench:app", "Measure how fast it is on this machine"),
     "torture": Command("ops.commands.torture:torture", "Beat the whole system while it works, then prove it"),
+    "partitions": Command(
+        "ops.commands.partitions:app", "Rebuild the state, or spread the input log over more partitions"
+    ),
     "reconcile": Command("ops.commands.reconcile:reconcile_command", "Each merchant by day, with proof"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
@@ -47,6 +50,9 @@ EXPECTED = {
     "ops.bench.peers.judge.Unreadable",
     "ops.demo.run.PartFailed",
     "ops.embedded.children.StartError",
+    "ops.partitions.grow.GrowRefused",
+    "ops.partitions.reading.LogUnreadable",
+    "ops.partitions.rebuild.RebuildRefused",
     "ops.running.AlreadyRunningError",
     "ops.supervisor.NotReadyInTimeError",
     "ops.topics.TopicsDiffer",
@@ -58,6 +64,7 @@ EXPECTED = {
     "schemas.registry.SchemaLockBroken",
     "schemas.resolve.RegistryAway",
     "schemas.resolve.RegistryRefused",
+    "streams.engine.brokers.TopicsUnfit",
     "sinks.migrations.WrongSchema",
 }
 

@@ -236,7 +236,14 @@ def _partitions(observer: Consumer, topic: str) -> list[TopicPartition]:
 
 
 def _end(observer: Consumer, partition: TopicPartition) -> int:
-    return int(observer.get_watermark_offsets(partition, BROKER_TIMEOUT_S)[1])
+    deadline = time.monotonic() + BROKER_TIMEOUT_S
+    while True:
+        try:
+            return int(observer.get_watermark_offsets(partition, BROKER_TIMEOUT_S)[1])
+        except KafkaException as error:  # a topic that was just made has no leader for a moment
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_EVERY_S)
 
 
 def _observer(settings: Settings, group: str) -> closing[Consumer]:

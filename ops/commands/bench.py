@@ -11,7 +11,6 @@ from ops.bench.run import Plan, bench
 from ops.commands import bench_more
 from ops.settings import get_settings
 
-
 app = typer.Typer(invoke_without_command=True)
 
 

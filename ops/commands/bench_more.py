@@ -1,0 +1,109 @@
+"""`cashback bench peers`, `latency`, `scaling` and `control`."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ops.settings import get_settings
+
+Brokers = Annotated[str | None, typer.Option(help="Use this Kafka (host:port,…) instead of starting one")]
+Database = Annotated[
+    str | None, typer.Option(help="Use this PostgreSQL (URL of an empty database) instead of starting one")
+]
+Only = Annotated[list[str] | None, typer.Option(help="Leave the others out; may be given again")]
+AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output")]
+
+
+def peers(
+    records: Annotated[int, typer.Option(min=100_000, help="Records measured in a run")] = 1_000_000,
+    slow_records: Annotated[int, typer.Option(min=1_000, help="The same for stock Faust")] = 40_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each; the median CPU counts")] = 3,
+    commit_interval_ms: Annotated[int, typer.Option(min=5, max=2_000, help="For each that has one")] = 500,
+    only: Only = None,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the engine beside Kafka Streams, Quix Streams, stock Faust and a bare loop at one same step."""
+    from ops.bench.peers.run import Plan, bench_peers
+
+    plan = Plan(records, slow_records, repeat, commit_interval_ms, tuple(only or ()), brokers=brokers)
+    _end_with(bench_peers(plan, get_settings(), say=_say).as_json(), as_json)
+
+
+def latency(
+    per_s: Annotated[int, typer.Option(min=10, help="Payments a second")] = 5_000,
+    seconds: Annotated[int, typer.Option(min=1, help="For so long, after five seconds of warm-up")] = 30,
+    brokers: Brokers = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how long payments take to the ledger, all of it running on this machine."""
+    from ops.bench.latency import Plan, bench_latency
+
+    plan = Plan(per_s, seconds, brokers=brokers, database=database)
+    with tempfile.TemporaryDirectory(prefix="cashback-bench-") as directory:
+        report = bench_latency(plan, get_settings(), Path(directory) / "data", say=_say)
+    _end_with(report.as_json(), as_json)
+
+
+def scaling(
+    workers: Annotated[str, typer.Option(help="Numbers of workers, comma separated")] = "1,2",
+    inputs: Annotated[int, typer.Option(min=10_000, help="Records of the input log")] = 300_000,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure one worker and several over the same inputs."""
+    from ops.bench.scaling import bench_scaling
+
+    try:
+        numbers = tuple(int(each) for each in workers.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--workers {workers}: give numbers, as in 1,2") from None
+    _end_with(bench_scaling(numbers, inputs, get_settings(), brokers=brokers, say=_say), as_json)
+
+
+def control(
+    seed: Annotated[int, typer.Option(help="Decides when and whom the strikes hit")] = 4,
+    per_s: Annotated[int, typer.Option(min=1, help="Payments a second")] = 500,
+    seconds: Annotated[int, typer.Option(min=20, help="How long payments flow")] = 60,
+    kills: Annotated[int, typer.Option(min=0, help="kill -9 of one of two workers")] = 4,
+    zombies: Annotated[int, typer.Option(min=0, help="Workers stopped beyond their session, then woken")] = 1,
+    only: Only = None,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Strike the engine and stock Faust alike, and count what each lost, doubled and miscounted."""
+    from ops.bench.peers.control import Plan, bench_control
+
+    plan = Plan(per_s, seconds, kills, zombies, seed=seed, only=tuple(only or ()), brokers=brokers)
+    _end_with(bench_control(plan, get_settings(), say=_say), as_json)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "peers": peers,
+    "latency": latency,
+    "scaling": scaling,
+    "control": control,
+}
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _end_with(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", "value")
+    for name, value in report.items():
+        if name != "runs":
+            table.add_row(name, json.dumps(value) if isinstance(value, dict | list) else str(value))
+    Console().print(table)
