@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from ops.oracle.terms import Terms, read_terms
-from ops.simulation.programs import BASKETS, STARTS, open_campaign, program_versions
+from ops.simulation.programs import BASKETS, SMALL_BASKETS, STARTS, open_campaign, program_versions
 from schemas.clock import CLOCK_HEADER, clock_header
 from schemas.codec import encode
 from schemas.programs import parse_program, to_datum
@@ -207,7 +207,7 @@ def _purchase(draw: Draw, external_id: str, start: Micros) -> list[Line]:
         same["store_id"] = "s1" if draw() < 0.5 else "s2"
         same["mcc"] = "5411" if draw() < 0.5 else "5812"
     lines: list[Line] = []
-    for kind, amount in _steps(draw):
+    for kind, amount in _crowd(draw) if draw() < 0.15 else _steps(draw):
         line = {**same, "kind": kind, "amount_minor": amount}
         line["occurred_at"] = began + _span(draw) if lines else began
         if draw() < 0.9:
@@ -234,6 +234,17 @@ def _steps(draw: Draw) -> list[tuple[str, int | None]]:
     if draw() < 0.1:
         steps.append(("VOIDED" if draw() < 0.5 else "DECLINED", None))
     return steps or [("REFUNDED", basket)]
+
+
+def _crowd(draw: Draw) -> list[tuple[str, int | None]]:
+    """Many parts in any order, on the amounts where rewards jump."""
+    kinds = ("AUTHORIZED", "SETTLED", "SETTLED", "REFUNDED", "REFUNDED")
+    steps: list[tuple[str, int | None]] = []
+    for _ in range(1 + int(draw() * 8)):
+        kind = kinds[int(draw() * 5)] if draw() < 0.95 else "VOIDED"
+        unknown = kind == "VOIDED" or (kind == "AUTHORIZED" and draw() < 0.15)
+        steps.append((kind, None if unknown else SMALL_BASKETS[int(draw() * len(SMALL_BASKETS))]))
+    return steps
 
 
 def _basket(draw: Draw) -> int:

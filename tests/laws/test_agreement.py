@@ -11,7 +11,6 @@ from ops.oracle import in_log_order, recompute
 from ops.oracle.compare import compare_cases, compare_decisions, compare_events
 from streams.simulate import simulate
 from tests.histories import History, crowded_history, mixed_inputs, mixed_programs, nasty_history
-from tests.laws.partitions import run_partitions
 from tests.laws.profiles import law
 from tests.oracle.phrases import campaign, flat, said
 
@@ -56,35 +55,6 @@ def test_stages_and_recomputation_agree_on_a_month_of_mixed_load() -> None:
     assert_agreement(
         History(mixed_programs(), list(mixed_inputs(5000, seed=11, members=300)), "2026-01-01T00:00:00Z")
     )
-
-
-@law(examples=50)
-@given(st.randoms(use_true_random=False), st.sampled_from(MAKERS), st.sampled_from((0, 30)))
-def test_partitions_that_crash_agree_too(
-    rng: Random, maker: Callable[[Random], History], crash_percent: int
-) -> None:
-    assert_partitions_agree(maker(rng), rng, crash_percent)
-
-
-def test_partitions_that_crash_agree_on_seeded_histories() -> None:
-    crashes = 0
-    for seed in range(200):
-        rng = Random(seed)
-        crashes += assert_partitions_agree(MAKERS[seed % 2](rng), rng, crash_percent=25)
-    assert crashes > 200
-
-
-def assert_partitions_agree(history: History, rng: Random, crash_percent: int) -> int:
-    """Events with their Avro fields (reason, clear_at, merchant), decisions, cases; returns the crashes."""
-    expected = recompute(history.programs, history.transactions, until=history.until)
-    published = run_partitions(history, rng, partitions=2, crash_percent=crash_percent)
-
-    assert compare_events(expected, published.of("cashback-events")) == []
-    assert compare_decisions(expected, published.of("decisions")) == []
-    assert compare_cases(expected, published.of("reversal-cases")) == []
-    refused = sum(expected.counts[fate] for fate in ("conflict", "misplaced", "expired"))
-    assert len(published.of("quarantine")) == refused
-    return published.crashes
 
 
 BREAKAGES: dict[str, tuple[object, ...]] = {
