@@ -3,10 +3,10 @@
 #   make test   all tests      make check   lint, types, imports     make bench  how fast it is
 # Arguments go through ARGS: make demo ARGS="--households all"
 
-.PHONY: demo test check bench up .venv simulate mutants
+.PHONY: demo test check bench up torture .venv simulate mutants
 .DEFAULT_GOAL := demo
 
-demo up bench: .venv
+demo up bench torture: .venv
 	@.venv/bin/cashback $@ $(ARGS)
 
 test: .venv

@@ -28,9 +28,6 @@ def torture(
     seconds: Annotated[float | None, typer.Option(help="End after so long; go on with --resume")] = None,
     data: Annotated[Path | None, typer.Option(help="Directory of this run, empty or new")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory")] = None,
-    faketime: Annotated[
-        Path | None, typer.Option(exists=True, help="libfaketime.so.1, for clocks that are wrong")
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with the report as one JSON object")] = False,
 ) -> None:
     """Beat the whole system while it works, then hold all it did against a recomputation.
@@ -46,7 +43,7 @@ def torture(
         plan = Plan(secrets.randbelow(10**6) if seed is None else seed, faults, inputs, rate, _kinds(only))
         place = data or settings.home / "torture" / time.strftime("%Y%m%dT%H%M%S")
         progress = _begun(place, plan)
-    options = Options(seconds=seconds, faketime=str(faketime) if faketime else None)
+    options = Options(seconds=seconds)
     report = run_torture(progress, settings, options, lambda line: typer.echo(line, err=True))
     typer.echo(as_text(report), err=as_json)
     if as_json:

@@ -85,7 +85,6 @@ class Battle:
     watch: Watch
     progress: Progress
     say: Say
-    faketime: str | None = None
     deadline_s: float | None = None
     """Monotonic; past it no fault and no input is begun."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -253,7 +252,7 @@ class Battle:
                 self._changed.notify_all()
 
     def _strike(self, fault: Fault) -> None:
-        strike = Strike(fault, self.system, self.watch, self._replay, self.faketime, self._stop)
+        strike = Strike(fault, self.system, self.watch, self._replay, self._stop)
         stuck = skipped = ""
         try:
             STRIKES[fault.kind](strike)

@@ -2,6 +2,7 @@
 
 import time
 
+from ops.torture.clocks import NoCompiler, skewed_by
 from ops.torture.strike import Skipped, Strike
 from ops.torture.system import GUEST, WORKERS
 from ops.torture.waiting import NotInTime
@@ -84,16 +85,12 @@ def come_and_go(strike: Strike) -> None:
 
 def skew(strike: Strike) -> None:
     """A worker whose clock is an hour off, for a while."""
-    if strike.faketime is None:
-        raise Skipped("no libfaketime: pip install libfaketime, and give its library with --faketime")
     name, hours = strike.rng.choice(WORKERS), strike.rng.choice((-1, 1))
     strike.note(f"{name} {hours:+d} h")
-    strike.await_there(name)
-    skewed = {
-        "LD_PRELOAD": strike.faketime,
-        "FAKETIME": f"{hours * 3_600:+d}",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    try:
+        skewed = skewed_by(hours * 3_600, strike.system.directory)
+    except NoCompiler as error:
+        raise Skipped(str(error)) from error
     for more in (skewed, {}):
         strike.await_there(name)
         strike.system.begin(name, **more)

@@ -28,10 +28,9 @@ class Unfinished(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """`seconds`: end after so long, to be resumed. `faketime`: path of libfaketime."""
+    """`seconds`: end after so long, to be resumed. `small_disk`: give a broker a disk that can be full."""
 
     seconds: float | None = None
-    faketime: str | None = None
     small_disk: bool = True
 
 
@@ -50,7 +49,7 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
         with Watch(system.inside, system.layout.receiver) as watch:
             try:
                 if not progress.is_over:
-                    battle = Battle(system, watch, progress, say, options.faketime, deadline_s)
+                    battle = Battle(system, watch, progress, say, deadline_s)
                     battle.run()
                     if battle.is_out_of_time():
                         raise Unfinished(f"time is up; it goes on with --resume {directory}")

@@ -31,7 +31,6 @@ class Strike:
     watch: Watch
     replay: Callable[[int], None]
     """Append so many inputs again; returns when they are written."""
-    faketime: str | None
     stop: Event
     """Set when the run is ended: nothing is waited for any more."""
     pauses_s: list[float] = field(default_factory=list)
