@@ -24,7 +24,6 @@ SOURCE = Path(__file__).with_name("KafkaStreamsStep.java")
 COMPILER = "org.eclipse.jdt.internal.compiler.batch.Main"
 JAVA_RELEASE = "-17"
 COMPILE_TIMEOUT_S = 120
-STORES = ("memory-cached", "memory", "rocksdb-cached", "rocksdb")
 
 # Measured on two cores: the parallel collector costs least, and this heap keeps its collections few.
 JVM = ("-XX:+UseParallelGC", "-Xms768m", "-Xmx768m")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ops.bench.measure import BenchFailed, Task, measure
 from ops.bench.peers.judge import Outcome, outcome
-from ops.bench.peers.programs import DEFAULT_STORE, Build, Program, programs
+from ops.bench.peers.programs import Build, Program, programs
 from ops.bench.peers.report import Report, Run, report
 from ops.bench.peers.step import Given, Place, preload
 from ops.bench.peers.topics import create_for, delete_named
@@ -37,7 +37,6 @@ class Plan:
     repeat: int = 3
     commit_interval_ms: int = 100
     only: tuple[str, ...] = ()
-    store: str = DEFAULT_STORE
     brokers: str | None = None
 
 
@@ -52,7 +51,7 @@ class Log:
 
 def bench_peers(plan: Plan, settings: Settings, *, say: Say = lambda _: None) -> Report:
     """Measure them all. Raises `BenchFailed`, `StartError` for the broker alone."""
-    chosen = {name: each for name, each in programs(plan.store).items() if not plan.only or name in plan.only}
+    chosen = {name: each for name, each in programs().items() if not plan.only or name in plan.only}
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
     skipped: dict[str, str] = {}
     with (
