@@ -67,7 +67,7 @@ def scaling(
 
 
 def control(
-    seed: Annotated[int, typer.Option(help="Decides when and whom the strikes hit")] = 4,
+    seed: Annotated[int, typer.Option(help="Decides when and whom the strikes hit")] = 7,
     per_s: Annotated[int, typer.Option(min=1, help="Payments a second")] = 500,
     seconds: Annotated[int, typer.Option(min=20, help="How long payments flow")] = 60,
     kills: Annotated[int, typer.Option(min=0, help="kill -9 of one of two workers")] = 4,

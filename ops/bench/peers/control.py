@@ -42,7 +42,7 @@ class Plan:
     kills: int = 4
     zombies: int = 1
     stopped_s: float = 15.0
-    seed: int = 4
+    seed: int = 7
     only: tuple[str, ...] = ()
     brokers: str | None = None
 

@@ -11,6 +11,9 @@ from random import Random
 from ops.embedded.children import start_tethered, stop
 
 STOP_TIMEOUT_S = 10.0
+SETTLED_S = 10.0
+"""A worker that was killed has its partitions back by then."""
+WOKEN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ def schedule(
 ) -> list[Strike]:
     """Strikes at moments drawn from the seed, none in the last fifth of the time; one zombie at a time.
 
-    Zombies are left to wake: a kill meanwhile hits another worker.
+    Zombies are at work before and left to wake: a kill around that time hits another worker.
     """
     rnd = Random(seed)
     until_s = seconds * 0.8
@@ -39,7 +42,7 @@ def schedule(
     struck = []
     for _ in range(kills):
         at_s = rnd.uniform(0, until_s)
-        spared = {each.worker for each in asleep if each.at_s <= at_s <= each.at_s + stopped_s + 1}
+        spared = {each.worker for each in asleep if -SETTLED_S <= at_s - each.at_s <= stopped_s + WOKEN_S}
         struck.append(Strike(at_s, rnd.choice([each for each in range(workers) if each not in spared])))
     return sorted(asleep + struck, key=lambda strike: strike.at_s)
 
