@@ -91,12 +91,14 @@ def skew(strike: Strike) -> None:
         skewed = skewed_by(hours * 3_600, strike.system.directory)
     except NoCompiler as error:
         raise Skipped(str(error)) from error
-    for more in (skewed, {}):
-        strike.await_there(name)
-        strike.system.begin(name, **more)
+    strike.await_there(name)
+    strike.system.begin(name, **skewed)
+    try:
         strike.felt_since(strike.kill(name), back=[name])
-        if more:
-            strike.hold(SKEWED_S)
+        strike.hold(SKEWED_S)
+    finally:
+        strike.system.begin(name)
+    strike.felt_since(strike.kill(name), back=[name])
 
 
 def replay(strike: Strike) -> None:

@@ -55,6 +55,8 @@ class Moody(receiver.Receiver):
         behaviour = Behaviour.GOOD if request.method == "GET" else self._behaviour(request.path)
         if behaviour in (Behaviour.GOOD, Behaviour.FORGETS):
             answer = await super().answer(request)
+            # What it says it took it has: it may be killed with the run.
+            self.flush()
             if behaviour is Behaviour.FORGETS:
                 _reset(request)
             return answer
