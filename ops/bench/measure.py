@@ -240,8 +240,8 @@ def _end(observer: Consumer, partition: TopicPartition) -> int:
     while True:
         try:
             return int(observer.get_watermark_offsets(partition, BROKER_TIMEOUT_S)[1])
-        except KafkaException as error:  # a topic that was just made has no leader for a moment
-            if not error.args[0].retriable() or time.monotonic() > deadline:
+        except KafkaException:  # a topic that was just made has no leader for a moment
+            if time.monotonic() > deadline:
                 raise
             time.sleep(LOOK_EVERY_S)
 
