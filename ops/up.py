@@ -195,6 +195,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | dict):
         return json.dumps(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

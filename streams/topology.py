@@ -53,27 +53,7 @@ def build(settings: Settings) -> Engine:
         metrics.worker_paused.set(1)
         engine.pause(reason)
 
-    engine = Engine(
-        EngineSettings(
-            brokers=settings.brokers,
-            app_id=settings.topic_prefix + APP,
-            input_topic=input_topic,
-            changelog_topic=STATE.full_name(settings.topic_prefix),
-            partitions=settings.partitions,
-            instance_id=settings.instance_id,
-            commit_interval_ms=settings.commit_interval_ms,
-            transaction_timeout_ms=settings.transaction_timeout_ms,
-            session_timeout_ms=settings.session_timeout_ms,
-            progress_timeout_ms=settings.stall_timeout_ms,
-            state=settings.state,
-            state_directory=str(settings.state_directory or settings.home / "state"),
-            state_version=STATE_VERSION,
-            rebuild_remedy="stop all workers and run `cashback partitions rebuild`",
-            failpoint=settings.failpoint,
-        ),
-        fold,
-        telemetry,
-    )
+    engine = Engine(engine_settings(settings), fold, telemetry)
 
     @engine.app.agent(engine.input)
     async def decide(stream: Any) -> None:
@@ -81,3 +61,24 @@ def build(settings: Settings) -> Engine:
             await engine.take(batch)
 
     return engine
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """What the engine is told of the settings of the process."""
+    return EngineSettings(
+        brokers=settings.brokers,
+        app_id=settings.topic_prefix + APP,
+        input_topic=INPUTS.full_name(settings.topic_prefix),
+        changelog_topic=STATE.full_name(settings.topic_prefix),
+        partitions=settings.partitions,
+        instance_id=settings.instance_id,
+        commit_interval_ms=settings.commit_interval_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        session_timeout_ms=settings.session_timeout_ms,
+        progress_timeout_ms=settings.stall_timeout_ms,
+        state=settings.state,
+        state_directory=str(settings.state_directory or settings.home / "state"),
+        state_version=STATE_VERSION,
+        rebuild_remedy="stop all workers and run `cashback partitions rebuild`",
+        failpoint=settings.failpoint,
+    )

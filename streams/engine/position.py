@@ -12,6 +12,9 @@ from dataclasses import dataclass
 POSITION_KEY = b"\x00position"
 """The one key of a changelog partition that folds must not use."""
 
+UNFINISHED = 0
+"""Version of rows that are being written: the state is not whole, and no worker takes it."""
+
 _FORMAT = 2
 _HEAD = struct.Struct(">BqH")
 _HEAD_1 = struct.Struct(">Bq")

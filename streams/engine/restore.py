@@ -15,7 +15,7 @@ from time import monotonic
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.engine.brokers import Bounds, Brokers
-from streams.engine.position import POSITION_KEY, Position, UnreadablePosition
+from streams.engine.position import POSITION_KEY, UNFINISHED, Position, UnreadablePosition
 from streams.engine.settings import EngineSettings
 from streams.engine.store import DamagedState, Standing, StateStore
 
@@ -153,6 +153,10 @@ def _check(
     """The offset to read on at. Whatever does not fit together is refused: nothing is skipped or repeated."""
     if position is None:
         _require_unborn(settings, partition, brokers, rows)
+    elif position.state_version == UNFINISHED:
+        raise StateUnfit(
+            f"{_state(settings, partition)}: a rebuild of it did not end: {settings.rebuild_remedy}."
+        )
     elif position.state_version != settings.state_version:
         raise StateUnfit(
             f"{_state(settings, partition)}: its rows have version {position.state_version}, this code has "

@@ -1,0 +1,50 @@
+"""`cashback partitions`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ops.running import settings_here
+
+app = typer.Typer(no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output")]
+Brokers = Annotated[str | None, typer.Option(help="Kafka (host:port,…)")]
+
+
+@app.command("rebuild")
+def rebuild_command(as_json: AsJson = False, brokers: Brokers = None) -> None:
+    """Make the workers' state again from the input log, without sending anything. Stop all workers first."""
+    from ops.partitions.rebuild import rebuild
+
+    rebuilt = rebuild(settings_here(brokers=brokers), lambda line: typer.echo(line, err=True))
+    if as_json:
+        typer.echo(json.dumps({"partitions": [asdict(each) for each in rebuilt]}))
+
+
+@app.command("grow")
+def grow_command(
+    to: Annotated[int, typer.Option("--to", min=2, max=1024, help="Partitions of the new log")],
+    prefix: Annotated[
+        str | None, typer.Option(help="Topic prefix of the new topics; default: the old one and p<N>-")
+    ] = None,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="First delete the new topics of a growing that did not end")
+    ] = False,
+    as_json: AsJson = False,
+    brokers: Brokers = None,
+) -> None:
+    """Spread the input log over more partitions, in new topics. Stop writers and ticker first."""
+    from ops.partitions.grow import grow
+
+    grown = grow(
+        settings_here(brokers=brokers),
+        to=to,
+        prefix=prefix,
+        discard=discard,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    if as_json:
+        typer.echo(json.dumps(asdict(grown)))

@@ -1,0 +1,98 @@
+"""Reads a partition from its first record to a given offset, as a careful consumer does."""
+
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import Any, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+ANSWER_S = 30.0
+SILENCE_S_MAX = 60.0
+
+
+class LogUnreadable(Exception):
+    """A topic does not yield what it says it has."""
+
+
+class Partition:
+    """One partition of a topic, read once. `bounds`: its first offset and the last stable one."""
+
+    def __init__(self, brokers: str, topic: str, partition: int) -> None:
+        self.partition = partition
+        self._topic = topic
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": brokers,
+                "group.id": "cashback-partitions",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
+                "queued.max.messages.kbytes": 8_192,
+                "log_level": 0,
+            }
+        )
+
+    def bounds(self) -> tuple[int, int]:
+        """Raises KafkaException."""
+        place = TopicPartition(self._topic, self.partition)
+        low, high = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)
+        return low, high
+
+    def read(self, begin: int, end: int) -> Iterator[Message]:
+        """The records from offset `begin` to before `end`. Raises KafkaException, LogUnreadable."""
+        if begin >= end:
+            return
+        self._consumer.assign([TopicPartition(self._topic, self.partition, begin)])
+        heard_at = monotonic()
+        while True:
+            for message in self._consumer.consume(5_000, 0.2):
+                heard_at = monotonic()
+                offset = message.offset()
+                assert offset is not None
+                if (error := message.error()) is not None:
+                    if error.code() != KafkaError._PARTITION_EOF:
+                        raise KafkaException(error)
+                    if offset >= end:
+                        return
+                elif offset >= end:
+                    return
+                else:
+                    yield message
+                    if offset == end - 1:
+                        return
+            if monotonic() - heard_at > SILENCE_S_MAX:
+                where = f"{self._topic}[{self.partition}]"
+                raise LogUnreadable(f"{where}: nothing read for {SILENCE_S_MAX:.0f} s; look at the brokers")
+
+    def close(self) -> None:
+        """Read no more."""
+        self._consumer.close()
+
+
+class Input:
+    """A record of the input log as the fold takes it."""
+
+    __slots__ = ("headers", "key", "offset", "timestamp", "value")
+
+    def __init__(self, message: Message) -> None:
+        offset = message.offset()
+        assert offset is not None
+        self.offset = offset
+        self.timestamp: int = message.timestamp()[1]
+        self.key: bytes | None = message.key()
+        self.value: bytes | None = message.value()
+        self.headers: Sequence[tuple[str, Any]] = headers_of(message)
+
+
+UNREADABLE_HEADER = ("\udcff", b"")
+"""Stands for headers with a key that is not UTF-8, as the engine would show one of them."""
+
+
+def headers_of(message: Message) -> list[tuple[str, Any]]:
+    """The headers; the client cannot show those whose key is not UTF-8."""
+    try:
+        return list(cast(Any, message.headers()) or ())
+    except UnicodeDecodeError:
+        return [UNREADABLE_HEADER]

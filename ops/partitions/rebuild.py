@@ -1,0 +1,169 @@
+"""Makes the state of every partition again from the input log, without sending anything.
+
+For a changelog that is gone, damaged or of another version of the code. State is a fold of the log, so the
+log is folded once more up to the offset that is decided already, with nobody listening; then the rows take
+the changelog's place. Until the last of them is in, the position says so, and no worker starts on it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from confluent_kafka import KafkaException
+
+from ops.partitions.reading import Input, Partition
+from ops.settings import Settings
+from schemas.topics import CASHBACK_EVENTS
+from streams.engine.brokers import Brokers
+from streams.engine.position import POSITION_KEY, UNFINISHED, Position, UnreadablePosition
+from streams.engine.settings import EngineSettings
+from streams.engine.store import MemoryStore
+from streams.engine.transactions import PartitionTransactions
+from streams.fold import CashbackFold
+from streams.quarantine import BadRun
+from streams.topology import engine_settings
+
+_ROWS_A_COMMIT = 20_000
+
+Say = Callable[[str], None]
+
+
+class RebuildRefused(Exception):
+    """The state cannot be made again; says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What one partition came to."""
+
+    partition: int
+    next_offset: int
+    rows: int
+    removed: int
+    """Rows of the old state that the new one does not have."""
+
+
+def rebuild(settings: Settings, say: Say) -> list[Rebuilt]:
+    """Rebuild all partitions; a partition that nobody has ever decided anything in is left as it is.
+
+    Raises RebuildRefused, TopicsUnfit, KafkaException.
+    """
+    engine = engine_settings(settings)
+    brokers = Brokers(engine)
+    topic_id = brokers.verify_topics()
+    found = []
+    for partition in range(engine.partitions):
+        rebuilt = _rebuild(settings, engine, brokers, partition, topic_id)
+        found.append(rebuilt)
+        say(
+            f"partition {partition}: {rebuilt.rows} rows as of offset {rebuilt.next_offset}, "
+            f"{rebuilt.removed} old ones removed"
+        )
+    return found
+
+
+def _rebuild(
+    settings: Settings, engine: EngineSettings, brokers: Brokers, partition: int, topic_id: str
+) -> Rebuilt:
+    transactions = PartitionTransactions(engine, partition, brokers)
+    # A worker that still runs is fenced off, and we are when it comes back.
+    transactions.fence()
+    old_keys, position = _changelog(engine, partition)
+    next_offset = _decided(settings, engine, brokers, partition, position)
+    if next_offset == 0 and not old_keys:
+        transactions.close()
+        return Rebuilt(partition, 0, 0, 0)
+    rows = _folded(settings, engine, partition, next_offset)
+    removed = old_keys - rows.keys()
+    changes: Iterator[tuple[bytes, bytes | None]] = iter(
+        [*rows.items(), *((key, None) for key in sorted(removed))]
+    )
+    try:
+        while some := dict(islice(changes, _ROWS_A_COMMIT)):
+            transactions.commit(some, Position(next_offset, topic_id, UNFINISHED))
+        transactions.commit({}, Position(next_offset, topic_id, engine.state_version))
+    except KafkaException as error:
+        if transactions.fenced(error):
+            raise RebuildRefused(
+                f"partition {partition}: a worker took it back; stop all workers, then run this again"
+            ) from error
+        raise
+    finally:
+        transactions.close()
+    return Rebuilt(partition, next_offset, len(rows), len(removed))
+
+
+def _changelog(engine: EngineSettings, partition: int) -> tuple[set[bytes], bytes | None]:
+    """Keys of the rows it holds, of whatever version, and the position record."""
+    log = Partition(engine.brokers, engine.changelog_topic, partition)
+    keys: set[bytes] = set()
+    position = None
+    try:
+        for message in log.read(*log.bounds()):
+            key, value = message.key(), message.value()
+            if key == POSITION_KEY:
+                position = value
+            elif key is not None and value is not None:
+                keys.add(key)
+            elif key is not None:
+                keys.discard(key)
+    finally:
+        log.close()
+    return keys, position
+
+
+def _decided(
+    settings: Settings, engine: EngineSettings, brokers: Brokers, partition: int, position: bytes | None
+) -> int:
+    """The first offset that is not decided: of the state, else of the group; both were committed at once."""
+    if position is not None:
+        try:
+            return Position.decode(position).next_offset
+        except UnreadablePosition:
+            pass  # of a newer code; the group's offset says the same
+    committed = brokers.committed(partition)
+    if committed == 0:
+        events = Partition(engine.brokers, CASHBACK_EVENTS.full_name(settings.topic_prefix), partition)
+        try:
+            _, high = events.bounds()
+        finally:
+            events.close()
+        if high > 0:
+            raise RebuildRefused(
+                f"partition {partition}: state and group offset are both gone, but events were published: "
+                "nobody knows up to where. Begin anew under another topic prefix with `cashback partitions "
+                "grow`; the ledger takes no event twice"
+            )
+    return committed
+
+
+def _folded(settings: Settings, engine: EngineSettings, partition: int, end: int) -> dict[bytes, bytes]:
+    log = Partition(engine.brokers, engine.input_topic, partition)
+    try:
+        low, high = log.bounds()
+        if low > 0 or high < end:
+            raise RebuildRefused(
+                f"{engine.input_topic}[{partition}]: {end} records are decided, the log has those from {low} "
+                f"to {high}: bring the others back from the archive"
+            )
+        store = MemoryStore()
+        fold = CashbackFold(
+            partition,
+            store,
+            lambda _topic, _key, _value, _headers=None: None,
+            settings,
+            input_topic=engine.input_topic,
+            bad_run=BadRun(0),
+            report=lambda _: None,
+            pause=lambda _: None,
+        )
+        fold.restored()
+        for message in log.read(0, end):
+            record = Input(message)
+            while fold.advance(record):
+                pass
+            fold.apply(record)
+        fold.before_commit()
+    finally:
+        log.close()
+    return dict(store.items())
