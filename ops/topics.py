@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from ops.settings import Settings
 from schemas.topics import TOPICS, Topic
 
 BROKER_TIMEOUT_S = 30
 METADATA_TIMEOUT_S = 10
+ASK_S = 3
 LOOK_EVERY_S = 0.05
 
 
@@ -122,17 +123,28 @@ def _layout_differences(topic: Topic, settings: Settings, found: int) -> Iterato
 
 def _config_differences(client: AdminClient, topics: list[Topic], settings: Settings) -> Iterator[Difference]:
     named = {topic.full_name(settings.topic_prefix): topic for topic in topics}
-    asked = [ConfigResource(ResourceType.TOPIC, name) for name in named]
-    answers = client.describe_configs(asked) if asked else {}
-    for resource, answer in sorted(answers.items(), key=lambda item: str(item[0].name)):
-        entries = answer.result(BROKER_TIMEOUT_S)
-        for setting, wanted in named[resource.name].broker_config().items():
+    for resource, entries in sorted(_configs(client, list(named)).items()):
+        for setting, wanted in named[resource].broker_config().items():
             entry = entries.get(setting)
             found = str(entry.value) if entry is not None else "unknown to the broker"
             if not _same(found, wanted):
                 yield Difference(
-                    resource.name, setting, found, wanted, f"alter the topic: --add-config {setting}={wanted}"
+                    resource, setting, found, wanted, f"alter the topic: --add-config {setting}={wanted}"
                 )
+
+
+def _configs(client: AdminClient, names: list[str]) -> dict[str, dict[str, ConfigEntry]]:
+    """All settings of each topic; asked again while the brokers look for a controller."""
+    deadline = time.monotonic() + BROKER_TIMEOUT_S
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    while asked:
+        try:
+            answers = client.describe_configs(asked, request_timeout=ASK_S)
+            return {str(resource.name): answer.result(BROKER_TIMEOUT_S) for resource, answer in answers.items()}
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._TIMED_OUT or time.monotonic() > deadline:
+                raise
+    return {}
 
 
 def _same(found: str, wanted: str) -> bool:

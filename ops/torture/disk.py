@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 ROOM_BYTES = 6 * 1024**3
-_LEFT_BYTES = 256 * 1024
 
 
 class CannotMount(Exception):
@@ -26,7 +25,7 @@ class SmallDisk:
         """From now on every write finds it full."""
         usage = os.statvfs(self.place)
         used = (usage.f_blocks - usage.f_bfree) * usage.f_frsize
-        self._run("mount", "-o", f"remount,size={used + _LEFT_BYTES}", str(self.place))
+        self._run("mount", "-o", f"remount,size={used}", str(self.place))
 
     def free(self) -> None:
         """As large as it was."""

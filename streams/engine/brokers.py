@@ -8,14 +8,36 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from streams.engine.settings import EngineSettings
 
 _LOG = logging.getLogger("streams.engine.kafka")
 _ASK_S = 10.0
+_ASK_AGAIN_S = 3.0
 _NEW_TOPIC_S = 3.0
+_COORDINATOR_S = 30.0
+_COORDINATOR_AWAY = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TIMED_OUT,
+    }
+)
+_LEADER_MOVED = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+    }
+)
+"""Answers while a partition changes brokers: to leave for them would only make the change longer."""
 
 
 class TopicsUnfit(Exception):
@@ -58,15 +80,31 @@ class Brokers:
 
     def bounds(self, topic: str, partition: int) -> Bounds:
         """Raises KafkaException."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ASK_S)
-        return Bounds(low, high)
+        place, consumer = TopicPartition(topic, partition), self._consumer
+        deadline = monotonic() + _ASK_S
+        while True:
+            try:
+                return Bounds(*consumer.get_watermark_offsets(place, timeout=_ASK_AGAIN_S))
+            except KafkaException as error:
+                if error.args[0].code() not in _LEADER_MOVED or monotonic() > deadline:
+                    raise
+            sleep(0.1)
+            # One that knew the former leader may ask with its epoch for ever (librdkafka 2.16).
+            consumer = self.consumer({"group.id": self._settings.app_id, "isolation.level": "read_committed"})
 
     def committed(self, partition: int) -> int:
         """The group's offset in a partition of the input; 0 when it has none. Raises KafkaException."""
-        (found,) = self._consumer.committed(
-            [TopicPartition(self._settings.input_topic, partition)], timeout=_ASK_S
-        )
-        return max(0, found.offset)
+        place = TopicPartition(self._settings.input_topic, partition)
+        deadline = monotonic() + _COORDINATOR_S
+        while True:
+            try:
+                (found,) = self._consumer.committed([place], timeout=_ASK_S)
+                return max(0, found.offset)
+            except KafkaException as error:
+                # A coordinator that moves or loads says so; the client leaves it to us to ask again.
+                if error.args[0].code() not in _COORDINATOR_AWAY or monotonic() > deadline:
+                    raise
+                sleep(0.1)
 
     def verify_topics(self) -> str:
         """Check input and changelog; returns the id of the input topic. Raises TopicsUnfit, BrokersAway."""
