@@ -140,7 +140,7 @@ def _configs(client: AdminClient, names: list[str]) -> dict[str, dict[str, Confi
     while asked:
         try:
             answers = client.describe_configs(asked, request_timeout=ASK_S)
-            return {str(resource.name): answer.result(BROKER_TIMEOUT_S) for resource, answer in answers.items()}
+            return {str(topic.name): answer.result(BROKER_TIMEOUT_S) for topic, answer in answers.items()}
         except KafkaException as error:
             if error.args[0].code() != KafkaError._TIMED_OUT or time.monotonic() > deadline:
                 raise
