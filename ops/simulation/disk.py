@@ -1,11 +1,16 @@
-"""The directory in which a worker keeps state between its lives, in memory: kept only by a graceful end."""
+"""Where a worker keeps state between its lives, which only a graceful end keeps: simulated, or as it is."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
-from streams.engine.store import DamagedState, MemoryStore, Standing
+from rocksdict import DbClosedError
+
+from streams.engine.local import LocalState
+from streams.engine.settings import EngineSettings
+from streams.engine.store import DamagedState, MemoryStore, Standing, StateStore
 
 
 class Disk:
@@ -73,3 +78,34 @@ class DiskStore(MemoryStore):
     def close(self, *, clean: bool) -> None:
         if clean and self.standing is not None and not self.is_old and not self.dirty:
             self._disk.kept[self._partition] = self
+
+
+class RealDisk:
+    """The engine's own directory of state, with RocksDB in it, for the worker that runs there."""
+
+    wants_standing = True
+
+    def __init__(self, settings: EngineSettings, counts: Counter[str]) -> None:
+        self._state = LocalState(settings)
+        self._state.begin("changelog")
+        self._counts = counts
+        self._stores: list[StateStore] = []
+
+    def begin(self, changelog_id: str) -> None:
+        pass
+
+    def open(self, partition: int) -> StateStore:
+        self._stores.append(self._state.open(partition))
+        self._counts["state kept on disk"] += self._stores[-1].standing is not None
+        return self._stores[-1]
+
+    def rebuild(self, partition: int, reason: str) -> StateStore:
+        self._stores.append(self._state.rebuild(partition, reason))
+        return self._stores[-1]
+
+    def end(self) -> None:
+        """The process is gone: what it did not close is left as it lies."""
+        for store in self._stores:
+            with suppress(DbClosedError):
+                store.close(clean=False)
+        self._state.end()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from confluent_kafka import KafkaException
 
+from ops.simulation.disk import RealDisk
 from ops.simulation.kafka import SimulatedBrokers, SimulatedProducer
 from streams.engine.batch import Batch
 from streams.engine.brokers import Brokers
@@ -171,9 +172,15 @@ class Worker:
 
     def die(self) -> None:
         """kill -9."""
-        self.alive = False
+        self.end()
         for producer in self.brokers.producers:
             producer.lose()
+
+    def end(self) -> None:
+        """The process is no more."""
+        self.alive = False
+        if isinstance(self.stores, RealDisk):
+            self.stores.end()
 
     def leave(self, code: ExitCode, reason: str, cause: BaseException | None = None) -> NoReturn:
         """Fail-stop."""

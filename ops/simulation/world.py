@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from ops.settings import Settings
 from ops.simulation.checks import Broken, StepChecks, check_history
-from ops.simulation.disk import Disk
+from ops.simulation.disk import Disk, RealDisk
 from ops.simulation.history import History, make_history
 from ops.simulation.kafka import Appended, Cluster, Transaction
 from ops.simulation.worker import Ended, Held, Worker
@@ -37,7 +38,7 @@ _TROUBLE = 0.02
 
 
 class World:
-    """Runs one seed. `told` is kept only when `traced`."""
+    """Runs one seed. `trace` is kept only when `traced`; `state_directory`: state is really kept there."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class World:
         without: frozenset[int] = frozenset(),
         faults: int | None = None,
         traced: bool = False,
+        state_directory: Path | None = None,
     ) -> None:
         self.seed = seed
         self.history: History = make_history(seed, without)
@@ -60,7 +62,9 @@ class World:
             input_topic=INPUTS.name,
             changelog_topic=STATE.name,
             partitions=len(logs),
+            state_directory=None if state_directory is None else str(state_directory),
         )
+        self._on_real_disks = state_directory is not None
         self.cluster = Cluster(self, STATE.name, len(logs))
         self.checks = StepChecks(self.history)
         self.workers: list[Worker] = []
@@ -80,6 +84,13 @@ class World:
 
     def run(self) -> None:
         """The whole history. Raises Broken."""
+        try:
+            self._run()
+        finally:
+            for worker in self.workers:
+                worker.end()
+
+    def _run(self) -> None:
         self._guarded(self._begin)
         steps = 60 + _STEPS_A_RECORD * self.inputs
         while steps and self.checks.unfinished:
@@ -247,6 +258,8 @@ class World:
 
     def _stores(self) -> Stores:
         """State in memory, or on the disk of a machine where no worker runs."""
+        if self._on_real_disks:
+            return RealDisk(self.engine_settings, self.counts)
         if self._has_disks:
             used = [worker.stores for worker in self.workers]
             for disk in self._disks:
@@ -285,7 +298,7 @@ class World:
             worker.revoke()
         if worker.alive:
             worker.assign(())
-            worker.alive = False
+            worker.end()
             self.counts["planned stop"] += 1
 
     def _fault_redeliver(self) -> None:
@@ -305,7 +318,7 @@ class World:
         self.cluster.expire(self.engine_settings.transactional_id(partition))
 
     def _fault_compact(self) -> None:
-        forgets_deletions = self.draw() < 0.5
+        forgets_deletions = self.draw() < 0.5 and not self._on_real_disks
         if forgets_deletions:
             for disk in self._disks:
                 disk.age()

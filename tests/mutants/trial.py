@@ -101,6 +101,7 @@ class Copy:
         report = self.root / "report.xml"
         report.unlink(missing_ok=True)
         command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        command += ["-o", f"timeout={_TRIAL_S_MAX}"]
         subprocess.run(
             [*command, f"--junitxml={report}", *tests],
             cwd=self.root,

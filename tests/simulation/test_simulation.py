@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from ops.cli import build
 from ops.simulation import checks
 from ops.simulation.shrink import shrink
 from ops.simulation.story import story
-from ops.simulation.sweep import Report, run_seeds, sweep
+from ops.simulation.sweep import Report, attempt, run_seeds, sweep
 from ops.simulation.world import World
 
 JOBS = os.cpu_count() or 1
@@ -57,6 +58,17 @@ def test_ten_thousand_histories_hold_every_rule(two_thousand: Report) -> None:
     rest = sweep(2_000, 8_000, jobs=JOBS)
     assert [str(violation) for violation in two_thousand.violations + rest.violations] == []
     assert two_thousand.histories + rest.histories == 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_histories_with_state_on_a_real_disk_hold_every_rule(tmp_path: Path) -> None:
+    kept = 0
+    for seed in range(40):
+        world = World(seed, state_directory=tmp_path / str(seed))
+        assert attempt(world) is None
+        kept += world.counts["state kept on disk"]
+    assert kept > 0
 
 
 def test_a_seed_replays_exactly() -> None:
