@@ -110,8 +110,12 @@ class PartitionTransactions:
         if self.opened_at is None:
             self._begin()
         deadline = monotonic() + self._settings.half_transaction_s
+        produce, changelog, partition = self._produce, self._settings.changelog_topic, self._partition
         for key, value in rows.items():
-            self._put_changelog(key, value)
+            try:
+                produce(changelog, value, key, partition)
+            except BufferError:
+                self._put_changelog(key, value)
         self._put_changelog(POSITION_KEY, position.encode(), **self._on_position)
         if self._failpoint is not None:
             self._producer.flush(self._settings.half_transaction_s)

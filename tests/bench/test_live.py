@@ -25,5 +25,5 @@ def test_the_engine_is_exact_after_a_kill_where_its_control_is_struck_alike(brok
     assert (ours["inputs"], ours["outputs"]) == (1_000, 1_000)
     assert (ours["lost"], ours["doubled"], ours["miscounted"]) == (0, 0, 0)
     assert ours["state"] == {"members_over": 0, "over": 0, "members_under": 0, "under": 0}
-    assert ours["all_read"]
+    assert ours["unread"] == 0
     assert ours["exits"]["-9"] == 1

@@ -1,8 +1,8 @@
-"""The reference step on our engine. `… compiled` or `… fastavro` names the codec."""
+"""The reference step on our engine: `… CODEC STATE`, compiled or fastavro, memory or rocksdb."""
 
-from typing import Any
+from typing import Any, Literal, cast
 
-from ops.bench.peers.step import Place, step_with
+from ops.bench.peers.step import PARTITIONS, Place, step_with
 from streams.engine import Engine, EngineSettings, InputRecord, Send, Store
 
 
@@ -33,14 +33,16 @@ class Rewarding:
 
 def main() -> None:
     """Run until SIGTERM."""
-    place, (codec,) = Place.of_command_line()
+    place, (codec, state) = Place.of_command_line()
     settings = EngineSettings(
         brokers=place.brokers,
         app_id=place.group,
         input_topic=place.input_topic,
         changelog_topic=place.changelog_topic,
-        partitions=4,
+        partitions=PARTITIONS,
         commit_interval_ms=place.commit_interval_ms,
+        state=cast(Literal["memory", "rocksdb"], state),
+        state_directory=place.directory,
     )
     engine = Engine(settings, fold=lambda _, store, send: Rewarding(place, codec, store, send))
 
