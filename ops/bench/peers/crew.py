@@ -39,11 +39,12 @@ def schedule(
         slot_s = until_s / zombies
         at_s = number * slot_s + rnd.uniform(0, max(0.0, slot_s - stopped_s))
         asleep.append(Strike(at_s, rnd.randrange(workers), stopped_s))
-    struck = []
-    for _ in range(kills):
+    struck: list[Strike] = []
+    while len(struck) < kills:
         at_s = rnd.uniform(0, until_s)
         spared = {each.worker for each in asleep if -SETTLED_S <= at_s - each.at_s <= stopped_s + WOKEN_S}
-        struck.append(Strike(at_s, rnd.choice([each for each in range(workers) if each not in spared])))
+        if len(spared) < workers:
+            struck.append(Strike(at_s, rnd.choice([each for each in range(workers) if each not in spared])))
     return sorted(asleep + struck, key=lambda strike: strike.at_s)
 
 
