@@ -186,6 +186,15 @@ def test_what_the_database_itself_refuses_is_found_and_quarantined_alone(book: B
     assert sql("SELECT record_offset, reason FROM ledger_quarantine") == [(5, "refused_by_database")]
 
 
+def test_a_batch_that_fails_leaves_the_offsets_where_they_were(book: Book, sql: Sql) -> None:
+    sql("ALTER TABLE transfers RENAME TO mislaid")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        book.post(created())
+    assert sql("SELECT next_offset FROM sink_positions") == [(0,)]
+    sql("ALTER TABLE mislaid RENAME TO transfers")
+    assert book.post(created()).entries == 1
+
+
 def test_an_older_instance_stops_at_the_first_statement(book: Book, ledger_url: str, sql: Sql) -> None:
     older = Book(ledger_url, "older")
     book.post(created())
