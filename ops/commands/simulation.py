@@ -1,6 +1,7 @@
 """`cashback simulation`: made-up histories with crashes and zombies, against the recomputation."""
 
 import json
+import signal
 from typing import Annotated
 
 import typer
@@ -29,6 +30,8 @@ def simulation_command(
         return
     from ops.simulation.sweep import collect_less, sweep
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     collect_less()
     report = sweep(from_seed, histories, jobs=jobs, say=lambda line: typer.echo(line, err=True))
     figures = report.as_json()

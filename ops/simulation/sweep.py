@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -124,6 +125,12 @@ def collect_less() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
+def _begin() -> None:
+    """A process of the pool: it ends when its parent says so, not by the terminal's Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    collect_less()
+
+
 def attempt(world: World) -> Violation | None:
     """Run a world; None when all holds."""
     try:
@@ -145,7 +152,7 @@ def _parts(first_seed: int, histories: int, jobs: int, violations_max: int) -> I
         for seeds in ranges:
             yield run_seeds(*seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=collect_less) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, initializer=_begin) as pool:
         yield from pool.imap(_run_range, ranges)
 
 
