@@ -4,6 +4,7 @@ import json
 import secrets
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from ops.torture.progress import Plan, Progress
 from ops.torture.report import as_text
 from ops.torture.run import Options
 from ops.torture.run import torture as run_torture
+from ops.torture.schedule import apportioned
 
 FAULTS, INPUTS, INPUTS_PER_S = 210, 1_000_000, 600
 
@@ -24,7 +26,7 @@ def torture(
     inputs: Annotated[int, typer.Option(min=1, help="How many inputs are written meanwhile")] = INPUTS,
     rate: Annotated[int, typer.Option(min=10, help="Inputs a second at most")] = INPUTS_PER_S,
     seed: Annotated[int | None, typer.Option(help="Replays the schedule and the inputs of a run")] = None,
-    only: Annotated[str | None, typer.Option(help="Kinds of faults, comma separated; none: all")] = None,
+    only: Annotated[str | None, typer.Option(help="Kinds, comma separated, or kind*times; none: all")] = None,
     seconds: Annotated[float | None, typer.Option(help="End after so long; go on with --resume")] = None,
     data: Annotated[Path | None, typer.Option(help="Directory of this run, empty or new")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory")] = None,
@@ -40,7 +42,8 @@ def torture(
     if resume is not None:
         progress = _resumed(resume)
     else:
-        plan = Plan(secrets.randbelow(10**6) if seed is None else seed, faults, inputs, rate, _kinds(only))
+        chosen = secrets.randbelow(10**6) if seed is None else seed
+        plan = Plan(chosen, inputs, rate, _faults(faults, only))
         place = data or settings.home / "torture" / time.strftime("%Y%m%dT%H%M%S")
         progress = _begun(place, plan)
     options = Options(seconds=seconds)
@@ -69,10 +72,14 @@ def _resumed(place: Path) -> Progress:
         raise typer.BadParameter(f"{place} holds no run", param_hint="--resume") from None
 
 
-def _kinds(only: str | None) -> tuple[Kind, ...]:
+def _faults(faults: int, only: str | None) -> Mapping[Kind, int]:
     if only is None:
-        return tuple(Kind)
+        return apportioned(faults)
     try:
-        return tuple(Kind(each.strip()) for each in only.split(","))
+        parts = [each.partition("*") for each in only.split(",")]
+        named = {Kind(kind.strip()): times for kind, _, times in parts}
+        if any(named.values()):
+            return {kind: int(times or 1) for kind, times in named.items()}
     except ValueError as error:
         raise typer.BadParameter(f"{error}; choose of {', '.join(Kind)}", param_hint="--only") from None
+    return apportioned(faults, list(named))

@@ -96,7 +96,7 @@ class Battle:
     def run(self) -> None:
         """Raises what went wrong first, `Abandoned` among it."""
         plan = self.progress.plan
-        faults = schedule(plan.faults, plan.seed, plan.only)
+        faults = schedule(plan.seed, plan.faults)
         self._waiting = [fault for fault in faults if fault.number not in self.progress.done]
         with ThreadPoolExecutor(2, thread_name_prefix="battle") as pool:
             jobs = [pool.submit(self._guarded, job) for job in (self._write_all, self._strike_all)]

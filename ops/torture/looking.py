@@ -137,7 +137,7 @@ def reader(brokers: str, isolation_level: str, group: str = "nobody") -> Consume
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
+            "fetch.wait.max.ms": 250,
             "reconnect.backoff.max.ms": 500,
             "log_level": 0,
         }

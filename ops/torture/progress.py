@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,9 @@ class Plan:
     """What was asked for; the same plan is the same schedule over the same inputs."""
 
     seed: int
-    faults: int
     inputs: int
     inputs_per_s: int
-    only: tuple[Kind, ...] = tuple(Kind)
+    faults: Mapping[Kind, int]
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Progress:
     def resume(cls, directory: Path) -> "Progress":
         """A run as it was left. Raises FileNotFoundError where there is none."""
         said = json.loads((directory / "plan.json").read_text())
-        plan = Plan(**{**said, "only": tuple(Kind(each) for each in said["only"])})
+        plan = Plan(**{**said, "faults": {Kind(kind): count for kind, count in said["faults"].items()}})
         progress = cls(directory, plan)
         if (directory / "progress.json").exists():
             for name, value in json.loads((directory / "progress.json").read_text()).items():

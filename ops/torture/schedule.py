@@ -1,6 +1,6 @@
 """The schedule of a seed: which fault strikes when which share of the inputs is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -23,10 +23,11 @@ class Fault:
         return f"{self.number} {self.kind} at {self.share:.1%}"
 
 
-def schedule(faults: int, seed: int, kinds: Sequence[Kind] = tuple(Kind)) -> list[Fault]:
-    """`faults` faults in the order in which they strike, each kind by its weight and, if it can, once."""
+def schedule(seed: int, counts: Mapping[Kind, int]) -> list[Fault]:
+    """So many faults of each kind, in the order in which they strike."""
     rng = Random(f"{seed} schedule")
-    chosen = _apportioned(faults, kinds)
+    chosen = [kind for kind in Kind for _ in range(counts.get(kind, 0))]
+    faults = len(chosen)
     rng.shuffle(chosen)
     step = (LAST - FIRST) / max(1, faults)
     return [
@@ -35,8 +36,8 @@ def schedule(faults: int, seed: int, kinds: Sequence[Kind] = tuple(Kind)) -> lis
     ]
 
 
-def _apportioned(faults: int, kinds: Sequence[Kind]) -> list[Kind]:
-    """Largest remainders, after one of each kind, the heaviest first."""
+def apportioned(faults: int, kinds: Sequence[Kind] = tuple(Kind)) -> dict[Kind, int]:
+    """`faults` faults shared among kinds by their weight, after one of each, the heaviest first."""
     by_weight = sorted(kinds, key=lambda kind: -FORMS[kind].weight)
     counts = dict.fromkeys(by_weight[:faults], 1)
     total = sum(FORMS[kind].weight for kind in kinds)
@@ -44,4 +45,4 @@ def _apportioned(faults: int, kinds: Sequence[Kind]) -> list[Kind]:
         total_now = sum(counts.values()) + 1
         neediest = max(counts, key=lambda kind: FORMS[kind].weight * total_now / total - counts[kind])
         counts[neediest] += 1
-    return [kind for kind, count in counts.items() for _ in range(count)]
+    return counts

@@ -19,7 +19,7 @@ from ops.torture.waiting import Interrupted, NotInTime
 from schemas.topics import CASHBACK_EVENTS, INPUTS, STATE, WORKER_GROUP
 from streams.engine.position import POSITION_KEY, Position
 
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 0.3
 QUIET_LOOKS = 8
 AHEAD_S_MAX = 60.0
 """How long a committed offset may seem ahead: a transaction reaches its partitions one after the other."""

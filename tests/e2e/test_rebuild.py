@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.writer import InputsWriter
 from ops.settings import Settings
+from ops.torture.payments import mixed_inputs, mixed_programs
 from schemas.programs import parse_program
 from schemas.times import from_iso
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, QUARANTINE, REVERSAL_CASES, STATE
@@ -23,7 +24,7 @@ from tests.e2e.book import Book
 from tests.e2e.pipeline import WORKERS, Pipeline
 from tests.e2e.watch import INPUT, LEDGER, Watch
 from tests.eventually import eventually
-from tests.histories import Line, iso, mixed_inputs, mixed_programs
+from tests.histories import Line, iso
 
 WRITTEN = 3_000
 WAIT_S = 120.0

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ops.oracle import in_log_order, recompute
 from ops.oracle.compare import compare_cases, compare_decisions, compare_events
+from ops.torture.payments import mixed_inputs, mixed_programs
 from streams.simulate import simulate
-from tests.histories import History, crowded_history, mixed_inputs, mixed_programs, nasty_history
+from tests.histories import History, crowded_history, nasty_history
 from tests.laws.profiles import law
 from tests.oracle.phrases import campaign, flat, said
 

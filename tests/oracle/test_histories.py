@@ -5,9 +5,10 @@ from random import Random
 
 from ops.oracle import recompute
 from ops.oracle.result import FATES
+from ops.torture.payments import mixed_inputs, mixed_programs
 from schemas.programs import parse_program
 from schemas.transactions import from_json
-from tests.histories import mixed_inputs, mixed_programs, nasty_history
+from tests.histories import nasty_history
 
 WANTED = (
     "NO_PROGRAM",

@@ -13,19 +13,20 @@ from ops.torture.load import PARTNERS, payments
 from ops.torture.poison import HEADER
 from ops.torture.progress import Felt, Plan, Progress
 from ops.torture.quorum import java_hash
-from ops.torture.schedule import schedule
+from ops.torture.schedule import apportioned, schedule
 from schemas.codec import decode
 from schemas.errors import Rejected
 from schemas.transactions import checked
 
 
 def test_a_seed_replays_its_schedule_and_another_one_differs() -> None:
-    assert schedule(200, 7) == schedule(200, 7)
-    assert schedule(200, 7) != schedule(200, 8)
+    counts = apportioned(200)
+    assert schedule(7, counts) == schedule(7, counts)
+    assert schedule(7, counts) != schedule(8, counts)
 
 
 def test_every_kind_strikes_and_the_heavy_ones_more_often() -> None:
-    faults = schedule(210, 1)
+    faults = schedule(1, apportioned(210))
     struck = Counter(fault.kind for fault in faults)
     assert len(faults) == 210
     assert struck.keys() == set(Kind)
@@ -34,8 +35,8 @@ def test_every_kind_strikes_and_the_heavy_ones_more_often() -> None:
 
 
 def test_few_faults_are_of_the_kinds_that_matter_most() -> None:
-    assert len(schedule(3, 1)) == 3
-    assert {fault.kind for fault in schedule(4, 1, (Kind.REPLAY,))} == {Kind.REPLAY}
+    assert sum(apportioned(3).values()) == 3
+    assert apportioned(4, (Kind.REPLAY,)) == {Kind.REPLAY: 4}
 
 
 def test_every_kind_has_a_form_and_a_strike() -> None:
@@ -60,7 +61,7 @@ def test_inputs_replay_from_their_seed_with_the_promised_poison() -> None:
 
 
 def test_a_run_goes_on_where_it_was_cut(tmp_path: Path) -> None:
-    plan = Plan(seed=5, faults=3, inputs=1_000, inputs_per_s=100, only=(Kind.REPLAY, Kind.DISK_FULL))
+    plan = Plan(seed=5, inputs=1_000, inputs_per_s=100, faults={Kind.REPLAY: 1, Kind.DISK_FULL: 2})
     progress = Progress.begin(tmp_path / "run", plan)
     progress.note(Felt(0, Kind.REPLAY, 0.1, 1.5, 0.0, "1,000 inputs"))
     progress.note(Felt(1, Kind.DISK_FULL, 0.2, None, 0.0, "", skipped="no disk"))
