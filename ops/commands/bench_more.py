@@ -68,7 +68,7 @@ def scaling(
 
 def control(
     seed: Annotated[int, typer.Option(help="Decides when and whom the strikes hit")] = 7,
-    per_s: Annotated[int, typer.Option(min=1, help="Payments a second")] = 500,
+    per_s: Annotated[int, typer.Option(min=1, help="Payments a second")] = 300,
     seconds: Annotated[int, typer.Option(min=20, help="How long payments flow")] = 60,
     kills: Annotated[int, typer.Option(min=0, help="kill -9 of one of two workers")] = 4,
     zombies: Annotated[int, typer.Option(min=0, help="Workers stopped beyond their session, then woken")] = 1,
@@ -83,11 +83,30 @@ def control(
     _end_with(bench_control(plan, get_settings(), say=_say), as_json)
 
 
+def state(
+    few: Annotated[
+        int, typer.Option(min=1_000, help="Open holds beside which an input is measured")
+    ] = 10_000,
+    many: Annotated[int, typer.Option(min=10_000, help="The same, many")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=3, help="Of 2 000 inputs each; the median counts")] = 15,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure both state stores: rows a gigabyte, rows restored a second, an input beside many open holds."""
+    from ops.bench.state import Plan, bench_state
+
+    with tempfile.TemporaryDirectory(prefix="cashback-bench-") as directory:
+        plan = Plan(few, many, rounds, brokers=brokers)
+        report = bench_state(plan, get_settings(), Path(directory), say=_say)
+    _end_with(report, as_json)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "peers": peers,
     "latency": latency,
     "scaling": scaling,
     "control": control,
+    "state": state,
 }
 
 

@@ -1,8 +1,9 @@
 """Reads a partition from its first record to a given offset, as a careful consumer does."""
 
 from collections.abc import Iterator, Sequence
+from ctypes import pythonapi
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -91,8 +92,12 @@ UNREADABLE_HEADER = ("\udcff", b"")
 
 
 def headers_of(message: Message) -> list[tuple[str, Any]]:
-    """The headers; the client cannot show those whose key is not UTF-8."""
+    """The headers; the client cannot show those of a record with a key that is not UTF-8. Ask once."""
     try:
-        return list(cast(Any, message.headers()) or ())
+        headers: Any = message.headers()
+        # The client (2.16) does not look whether decoding failed: the error waits for the next who looks, and
+        # the list has holes that must not be touched. Any call through ctypes looks.
+        pythonapi.Py_IsInitialized()
     except UnicodeDecodeError:
         return [UNREADABLE_HEADER]
+    return list(headers or ())

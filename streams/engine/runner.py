@@ -132,7 +132,7 @@ class PartitionRunner:
         except BaseException as error:  # noqa: BLE001 - ends the process
             self._fail(error, offset=self._work.stopped_at)
         self.progress_at = monotonic()
-        self._taken += _append_times(records, begin, at)
+        self._taken += append_times(records, begin, at)
         opened_at = self._transactions.opened_at
         if more_due or self._work.halted:
             await self._commit()
@@ -192,7 +192,7 @@ class PartitionRunner:
 _timestamp = attrgetter("timestamp")
 
 
-def _append_times(records: Sequence[InputRecord], begin: int, end: int) -> Iterator[Appended]:
+def append_times(records: Sequence[InputRecord], begin: int, end: int) -> Iterator[Appended]:
     """The append times of a range of records, run by run: all that came in one batch have the same."""
     while begin < end:
         at = _timestamp(records[begin])
