@@ -178,10 +178,10 @@ class World:
 
     def _step(self) -> None:
         chance = self.draw()
-        if self.faults_left and chance < 0.1:
+        if self.faults_left and chance < 0.15:
             self.faults_left -= 1
             self._guarded(self._fault)
-        elif chance < 0.25:
+        elif chance < 0.27:
             self._guarded(self._commit_somewhere)
         else:
             self._guarded(self._work_somewhere)
@@ -201,11 +201,15 @@ class World:
         self._guarded(self._rebalance)
 
     def _work_somewhere(self) -> None:
-        worker = self._any_worker()
+        """Mostly where there is work, by who should do it; else by anybody who believes to have some."""
+        chosen = list(self.checks.unfinished)
+        worker = self.owner[chosen[int(self.draw() * len(chosen))]] if chosen else self._any_worker()
+        if not worker.alive or self.draw() < 0.2:
+            worker = self._any_worker()
         if worker.pauses:
             self._restart(worker)
         elif worker.assigned:
-            partitions = list(worker.assigned)
+            partitions = [p for p in worker.assigned if p in self.checks.unfinished] or list(worker.assigned)
             worker.step(partitions[int(self.draw() * len(partitions))])
 
     def _commit_somewhere(self) -> None:
