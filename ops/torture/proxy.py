@@ -15,6 +15,8 @@ from ops.torture.commits import Cut, Dialogue
 
 WAITING_BYTES_MAX = 1 << 20
 CALL_S_MAX = 10.0
+CLOSING_S = 0.1
+"""For connections that are reset to be gone."""
 
 
 class Mood(StrEnum):
@@ -200,6 +202,7 @@ class Network:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._servers: list[asyncio.Server] = []
+        self._gates: list[Gate] = []
         self._connecting: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
 
@@ -219,6 +222,7 @@ class Network:
         """Listen on `port` of loopback for the server behind `target_port`."""
         gate = Gate(self, port, target_port, speaks_postgres=speaks_postgres)
         self.call(self._listen(gate))
+        self._gates.append(gate)
         return gate
 
     def call(self, work: Coroutine[Any, Any, None]) -> None:
@@ -260,3 +264,7 @@ class Network:
         for task in list(self._connecting):
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
+        for gate in self._gates:
+            for link in list(gate.links):
+                link.reset()
+        await asyncio.sleep(CLOSING_S)
