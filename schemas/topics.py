@@ -94,6 +94,8 @@ STATE = Topic(
     cleanup="compact",
     config={
         "min.cleanable.dirty.ratio": "0.3",
+        # For so long a worker's files on disk can be caught up with: streams.engine.local asks for half.
+        "delete.retention.ms": str(DAY_MS),
         "segment.bytes": str(64 * 1024 * 1024),
         "max.message.bytes": LARGE_RECORD_BYTES,
     },

@@ -155,11 +155,13 @@ def test_an_unfinished_growing_is_begun_anew_and_finished(
     assert topics.differences(half) == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("state_store", ["memory", "rocksdb"])
 def test_a_state_that_is_gone_is_made_again_and_nothing_is_sent_twice(
-    settings: Callable[..., Settings], tmp_path: Path, seed: int
+    settings: Callable[..., Settings], tmp_path: Path, seed: int, state_store: str
 ) -> None:
-    ours = settings(clock="event", partitions=2)
+    ours = settings(clock="event", partitions=2, state=state_store, state_directory=tmp_path / "state")
     history = recent_history(seed)[:400]
     with Pipeline(ours, tmp_path) as pipeline, Watch(pipeline, INPUT, LEDGER) as watch:
         write(ours, Random(seed), history)

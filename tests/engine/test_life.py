@@ -56,7 +56,9 @@ def test_a_fold_that_hangs_ends_the_process(stage: Stage) -> None:
     stage.send(4)
     worker = stage.start(record_us=30_000_000, progress_timeout_ms=1_500)
     assert worker.wait() == ExitCode.STALLED
-    assert "event loop has not turned" in worker.last_words()["reason"]
+    # Two watch, and either may see it first.
+    reason = worker.last_words()["reason"]
+    assert "event loop has not turned" in reason or "no progress for" in reason
 
 
 def test_work_that_nobody_does_ends_the_process(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from streams.engine import ExitCode
-from streams.engine.position import POSITION_KEY
+from streams.engine.position import POSITION_KEY, UNFINISHED, Position
 from tests.engine.stage import PARTITIONS, Stage
 
 REMEDY = "run the recipe"
@@ -34,6 +34,12 @@ def test_state_of_a_newer_code_is_refused_naming_both_versions_and_the_remedy(st
 def test_state_of_an_older_code_is_refused_naming_both_versions_and_the_remedy(stage: Stage) -> None:
     run_once(stage, state_version=1)
     assert "its rows have version 1, this code has 2" in refusal(stage, ExitCode.STATE_UNFIT, state_version=2)
+
+
+def test_a_rebuild_that_did_not_end_is_refused(stage: Stage) -> None:
+    half = Position(7, stage.topic_id(stage.input_topic), UNFINISHED)
+    write_positions(stage, lambda _: half.encode())
+    assert f"a rebuild of it did not end: {REMEDY}" in refusal(stage, ExitCode.STATE_UNFIT)
 
 
 def test_a_position_record_of_an_unknown_format_is_refused(stage: Stage) -> None:
