@@ -2,7 +2,8 @@
 
 A payment's time begins on our clock right before it is handed to the producer and ends on the same clock when
 a client of the database sees its entry committed; between two looks lie a few milliseconds, which count in
-full. Every payment is a purchase of its own that earns cashback, so each is one entry.
+full. Every payment is a purchase of its own that earns cashback, so each is one entry. Members come again to
+the same few shops: their accounts are opened during the warm-up.
 """
 
 import threading
@@ -27,17 +28,18 @@ from schemas.codec import encode
 from schemas.topics import INPUTS
 from schemas.transactions import SETTLED, Transaction, to_datum
 
-LOOK_EVERY_S = 0.005
+LOOK_EVERY_S = 0.01
 WRITE_EVERY_S = 0.005
-WARM_UP_S = 5.0
+WARM_UP_S = 10.0
 POSTED_TIMEOUT_S = 30.0
-MEMBERS = 50_000
+MEMBERS = 5_000
 MERCHANTS = 50
+SHOPS_A_MEMBER = 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`per_s` payments a second for `seconds`, after a warm-up of five seconds at the same rate."""
+    """`per_s` payments a second for `seconds`, after ten seconds of warm-up at the same rate."""
 
     per_s: int = 5_000
     seconds: int = 30
@@ -99,9 +101,11 @@ def _payments(wanted: int) -> list[tuple[bytes, bytes]]:
     occurred_at = time.time_ns() // 1_000
     made = []
     for number in range(wanted):
+        visit, member = divmod(number, MEMBERS)
+        merchant = (member + visit % SHOPS_A_MEMBER) % MERCHANTS
         payment = Transaction(
-            "partner-0", f"{occurred_at:x}-{number:08d}", f"m_{number * 7919 % MEMBERS:024x}",
-            f"merchant-{number % MERCHANTS:04d}", SETTLED, "EUR", occurred_at, "IN_STORE",
+            "partner-0", f"{occurred_at:x}-{number:08d}", f"m_{member:024x}",
+            f"merchant-{merchant:04d}", SETTLED, "EUR", occurred_at, "IN_STORE",
             2_000 + number % 5_000, store_id="store-001", mcc="5411", receipt_id=str(number),
         )  # fmt: skip
         made.append((payment.key, encode("Transaction", to_datum(payment))))
