@@ -19,12 +19,12 @@ REPLICAS = 3
 START_TIMEOUT_S = 180.0
 """Three at once, and each waits for the others."""
 
-# A broker that died is given up within three seconds instead of nine; leaders move back soon after it is up.
+# A broker that died is given up within two seconds instead of nine; leaders move back soon after it is up.
 # Client quotas, groups and transactions as in production, their logs small.
 IN_A_CLUSTER = {
     "min.insync.replicas": "2",
-    "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "400",
     "replica.lag.time.max.ms": "5000",
     "leader.imbalance.check.interval.seconds": "10",
     "offsets.topic.num.partitions": "6",
