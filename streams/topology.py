@@ -12,7 +12,7 @@ from typing import Any
 
 from ops import metrics
 from ops.settings import Settings
-from schemas.topics import INPUTS, STATE, WORKER_GROUP
+from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, STATE, WORKER_GROUP
 from streams import dedup, matching, pending, refunds, reward
 from streams.engine import Engine, EngineSettings
 from streams.fold import STATE_VERSION, CashbackFold
@@ -71,6 +71,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         input_topic=INPUTS.full_name(settings.topic_prefix),
         changelog_topic=STATE.full_name(settings.topic_prefix),
         partitions=settings.partitions,
+        output_topics=tuple(topic.full_name(settings.topic_prefix) for topic in (CASHBACK_EVENTS, DECISIONS)),
         instance_id=settings.instance_id,
         commit_interval_ms=settings.commit_interval_ms,
         transaction_timeout_ms=settings.transaction_timeout_ms,

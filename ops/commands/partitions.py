@@ -15,11 +15,22 @@ Brokers = Annotated[str | None, typer.Option(help="Kafka (host:port,…)")]
 
 
 @app.command("rebuild")
-def rebuild_command(as_json: AsJson = False, brokers: Brokers = None) -> None:
+def rebuild_command(
+    repeat_outputs: Annotated[
+        bool,
+        typer.Option("--repeat-outputs", help="Where nobody knows what is decided: decide everything again"),
+    ] = False,
+    as_json: AsJson = False,
+    brokers: Brokers = None,
+) -> None:
     """Make the workers' state again from the input log, without sending anything. Stop all workers first."""
     from ops.partitions.rebuild import rebuild
 
-    rebuilt = rebuild(settings_here(brokers=brokers), lambda line: typer.echo(line, err=True))
+    rebuilt = rebuild(
+        settings_here(brokers=brokers),
+        lambda line: typer.echo(line, err=True),
+        repeat_outputs=repeat_outputs,
+    )
     if as_json:
         typer.echo(json.dumps({"partitions": [asdict(each) for each in rebuilt]}))
 

@@ -43,8 +43,10 @@ class Rebuilt:
     """Rows of the old state that the new one does not have."""
 
 
-def rebuild(settings: Settings, say: Say) -> list[Rebuilt]:
+def rebuild(settings: Settings, say: Say, *, repeat_outputs: bool = False) -> list[Rebuilt]:
     """Rebuild all partitions; a partition that nobody has ever decided anything in is left as it is.
+
+    `repeat_outputs`: where nobody knows what is decided, let the worker decide everything again.
 
     Raises RebuildRefused, TopicsUnfit, KafkaException.
     """
@@ -53,7 +55,7 @@ def rebuild(settings: Settings, say: Say) -> list[Rebuilt]:
     topic_id = brokers.verify_topics()
     found = []
     for partition in range(engine.partitions):
-        rebuilt = _rebuild(settings, engine, brokers, partition, topic_id)
+        rebuilt = _rebuild(settings, engine, brokers, partition, topic_id, repeat_outputs)
         found.append(rebuilt)
         say(
             f"partition {partition}: {rebuilt.rows} rows as of offset {rebuilt.next_offset}, "
@@ -63,14 +65,19 @@ def rebuild(settings: Settings, say: Say) -> list[Rebuilt]:
 
 
 def _rebuild(
-    settings: Settings, engine: EngineSettings, brokers: Brokers, partition: int, topic_id: str
+    settings: Settings,
+    engine: EngineSettings,
+    brokers: Brokers,
+    partition: int,
+    topic_id: str,
+    repeat_outputs: bool,
 ) -> Rebuilt:
     transactions = PartitionTransactions(engine, partition, brokers)
     # A worker that still runs is fenced off, and we are when it comes back.
     transactions.fence()
     old_keys, position = _changelog(engine, partition)
-    next_offset = _decided(settings, engine, brokers, partition, position)
-    if next_offset == 0 and not old_keys:
+    next_offset = _decided(settings, engine, brokers, partition, position, repeat_outputs)
+    if next_offset == 0 and not old_keys and not repeat_outputs:
         transactions.close()
         return Rebuilt(partition, 0, 0, 0)
     rows = _folded(settings, engine, partition, next_offset)
@@ -113,7 +120,12 @@ def _changelog(engine: EngineSettings, partition: int) -> tuple[set[bytes], byte
 
 
 def _decided(
-    settings: Settings, engine: EngineSettings, brokers: Brokers, partition: int, position: bytes | None
+    settings: Settings,
+    engine: EngineSettings,
+    brokers: Brokers,
+    partition: int,
+    position: bytes | None,
+    repeat_outputs: bool,
 ) -> int:
     """The first offset that is not decided: of the state, else of the group; both were committed at once."""
     if position is not None:
@@ -122,7 +134,7 @@ def _decided(
         except UnreadablePosition:
             pass  # of a newer code; the group's offset says the same
     committed = brokers.committed(partition)
-    if committed == 0:
+    if committed == 0 and not repeat_outputs:
         events = Partition(engine.brokers, CASHBACK_EVENTS.full_name(settings.topic_prefix), partition)
         try:
             _, high = events.bounds()
@@ -131,8 +143,8 @@ def _decided(
         if high > 0:
             raise RebuildRefused(
                 f"partition {partition}: state and group offset are both gone, but events were published: "
-                "nobody knows up to where. Begin anew under another topic prefix with `cashback partitions "
-                "grow`; the ledger takes no event twice"
+                "nobody knows up to where. With --repeat-outputs the worker decides everything again and "
+                "publishes it once more under the same ids, of which the ledger takes none twice"
             )
     return committed
 

@@ -33,6 +33,7 @@ from streams.engine.fold import FoldFactory
 from streams.engine.observer import NoObserver, Observer
 from streams.engine.quiet import quiet_libraries
 from streams.engine.readiness import Readiness, State
+from streams.engine.restore import StateUnfit, require_changelog
 from streams.engine.settings import EngineSettings
 from streams.engine.store import MemoryStores, Stores
 from streams.engine.versions import require_known_versions
@@ -91,6 +92,7 @@ class Engine:
         try:
             brokers = Brokers(self.settings)
             self._assignment.open(brokers, brokers.verify_topics())
+            require_changelog(self.settings, brokers)
             self._stores.begin(brokers.topic_id(self.settings.changelog_topic))
             self._watchdog = Watchdog(
                 self._context, self._assignment, cast(Membership, self.app.consumer), brokers
@@ -98,6 +100,8 @@ class Engine:
             self._watchdog.start()
             # A batch of records is thousands of objects: the default of 700 collects within each.
             gc.set_threshold(50_000, 20, 100)
+        except StateUnfit as error:
+            self.fail_stop.end(ExitCode.STATE_UNFIT, str(error))
         except TopicsUnfit as error:
             self.fail_stop.end(ExitCode.TOPICS_UNFIT, str(error))
         except (BrokersAway, KafkaException) as error:

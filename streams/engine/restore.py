@@ -77,6 +77,24 @@ def restore(
     return Restored(store, next_offset, rows, monotonic() - started)
 
 
+def require_changelog(settings: EngineSettings, brokers: Brokers) -> None:
+    """Refuse an empty changelog beside outputs: both are written in the same transactions.
+
+    Raises StateUnfit, KafkaException.
+    """
+
+    def is_empty(topic: str) -> bool:
+        return all(brokers.bounds(topic, partition).high == 0 for partition in range(settings.partitions))
+
+    # The outputs first: what another worker writes meanwhile is then in both.
+    written = [topic for topic in settings.output_topics if not is_empty(topic)]
+    if written and is_empty(settings.changelog_topic):
+        raise StateUnfit(
+            f"{settings.changelog_topic}: it is empty, but {' and '.join(written)} hold what was decided: "
+            f"it was deleted. To decide everything again would repeat all outputs; {settings.rebuild_remedy}."
+        )
+
+
 def _read(
     settings: EngineSettings,
     partition: int,

@@ -45,6 +45,9 @@ class EngineSettings:
     """A partition and fetch."""
     queue_kbytes_max: int = 65_536
     """Output waiting for the brokers, a partition; beyond it the fold waits."""
+    output_topics: tuple[str, ...] = ()
+    """Topics only this app writes, with as many partitions: records there while the changelog is empty mean
+    that the changelog was lost."""
     state: Literal["memory", "rocksdb"] = "memory"
     """Where rows are kept between commits; the changelog has them all in any case."""
     state_directory: str | None = None

@@ -8,22 +8,24 @@ from random import Random
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from connectors.writer import InputsWriter
 from ops import topics
 from ops.partitions.grow import TIME_TYPE, GrowRefused, grow
-from ops.partitions.rebuild import rebuild
+from ops.partitions.rebuild import RebuildRefused, Rebuilt, rebuild
 from ops.settings import Settings
 from ops.torture.payments import mixed_inputs
 from schemas.programs import parse_program
-from schemas.topics import INPUTS, STATE
+from schemas.topics import CASHBACK_EVENTS, INPUTS, STATE
 from schemas.transactions import from_json
-from streams.engine.position import POSITION_KEY
+from streams.engine.position import POSITION_KEY, Position
 from tests.e2e.bad_inputs import bytes_of, payment, program
 from tests.e2e.book import Book
 from tests.e2e.pipeline import WORKERS, Pipeline
 from tests.e2e.test_rebuild import directory, unlike, write
+from tests.e2e.topic_reading import read_all
 from tests.e2e.watch import INPUT, LEDGER, Watch
 from tests.engine.raw_records import append_raw
 from tests.eventually import eventually
@@ -185,6 +187,25 @@ def test_a_state_that_is_gone_is_made_again_and_nothing_is_sent_twice(
         eventually(watch.is_done, timeout_s=WAIT_S)
         assert [len(records) for records in watch.tail.pull_to_the_end()] == published
         assert whole(ours) == before
+
+
+def test_where_nobody_knows_what_is_decided_everything_is_decided_again_only_when_told(
+    settings: Callable[..., Settings],
+) -> None:
+    ours = settings(clock="event", partitions=2)
+    topics.ensure(ours)
+    send(ours, payment("first"))
+    assert rebuild(ours, lambda _: None) == [Rebuilt(partition, 0, 0, 0) for partition in range(2)]
+    assert read_all(ours.brokers, STATE.full_name(ours.topic_prefix), 2) == [[], []]
+    producer = Producer({"bootstrap.servers": ours.brokers})
+    producer.produce(CASHBACK_EVENTS.full_name(ours.topic_prefix), b"published once", b"bank:ann", 1)
+    producer.flush(10)
+    with pytest.raises(RebuildRefused, match=r"partition 1: state and group offset are both gone"):
+        rebuild(ours, lambda _: None)
+    rebuild(ours, lambda _: None, repeat_outputs=True)
+    written = read_all(ours.brokers, STATE.full_name(ours.topic_prefix), 2)
+    positions = [Position.decode(record.value or b"") for records in written for record in records]
+    assert [position.next_offset for position in positions] == [0, 0]
 
 
 def state(pipeline: Pipeline) -> dict[tuple[int, bytes | None], bytes | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -69,6 +70,17 @@ def test_a_deleted_changelog_is_refused_instead_of_deciding_everything_again(sta
     assert stage.seen() == before
 
 
+def test_a_deleted_changelog_is_refused_also_when_the_groups_offsets_are_lost(stage: Stage) -> None:
+    run_once(stage)
+    before = stage.seen()
+    stage.empty(stage.changelog_topic)
+    stage.forget_group()
+    reason = refusal(stage, ExitCode.STATE_UNFIT, output_topics=(stage.output_topic,))
+    assert f"it is empty, but {stage.output_topic} hold what was decided" in reason
+    assert REMEDY in reason
+    assert stage.seen() == before
+
+
 def test_lost_group_offsets_change_nothing(stage: Stage) -> None:
     run_once(stage)
     stage.forget_group()
@@ -97,7 +109,7 @@ def run_once(stage: Stage, **changed: int) -> None:
     assert worker.wait() == 0
 
 
-def refusal(stage: Stage, code: ExitCode, **changed: int) -> str:
+def refusal(stage: Stage, code: ExitCode, **changed: Any) -> str:
     """Why a worker does not start."""
     worker = stage.start(rebuild_remedy=REMEDY, **changed)
     assert worker.wait() == code
