@@ -11,11 +11,15 @@ from typing import Any
 from ops.oracle import TermsBook, Window
 from ops.oracle.compare import compare_cases, compare_decisions, compare_events
 from ops.oracle.recompute import recompute_log
-from ops.simulation.history import MAX_AGE, MAX_SKEW, History, PartitionLog
-from ops.simulation.kafka import Appended
+from ops.simulation.arrivals import MAX_SKEW
+from ops.simulation.cluster import Appended
+from ops.simulation.history import History, PartitionLog
 from schemas.codec import decode
+from schemas.times import DAY
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES, STATE
 from streams.engine.position import POSITION_KEY, Position
+
+_MAX_AGE = 35 * DAY
 
 FATES_SET_ASIDE = {
     "conflict": "conflict",
@@ -133,7 +137,7 @@ def check_history(
 
     Adds to `counts` what became of the inputs and of the cashbacks.
     """
-    window = Window(MAX_AGE, MAX_SKEW) if history.clock == "broker" else None
+    window = Window(_MAX_AGE, MAX_SKEW) if history.clock == "broker" else None
     for number, (log, published) in enumerate(zip(history.logs, partitions, strict=True)):
         book = TermsBook(log.terms, log.published)
         expected = recompute_log(book, log.lines, until=log.clocks[-1], window=window)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from confluent_kafka import KafkaException
 
+from ops.simulation.clients import SimulatedBrokers, SimulatedProducer
 from ops.simulation.disk import RealDisk
-from ops.simulation.kafka import SimulatedBrokers, SimulatedProducer
 from streams.engine.batch import Batch
 from streams.engine.brokers import Brokers
 from streams.engine.context import Context

@@ -16,14 +16,16 @@ from typing import Any
 
 from ops.settings import Settings
 from ops.simulation.checks import Broken, StepChecks, check_history
+from ops.simulation.cluster import Appended, Cluster, Transaction
 from ops.simulation.disk import Disk, RealDisk
+from ops.simulation.faults import FAULTS
 from ops.simulation.history import History, make_history
-from ops.simulation.kafka import Appended, Cluster, Transaction
+from ops.simulation.undisturbed import compare_state
 from ops.simulation.worker import Ended, Held, Worker
 from schemas.topics import INPUTS, STATE
 from streams.engine.fold import FoldFactory, Send
 from streams.engine.settings import EngineSettings
-from streams.engine.store import MemoryStore, MemoryStores, Store, Stores
+from streams.engine.store import MemoryStores, Store, Stores
 from streams.fold import CashbackFold
 from streams.quarantine import BadRun
 
@@ -64,7 +66,7 @@ class World:
             partitions=len(logs),
             state_directory=None if state_directory is None else str(state_directory),
         )
-        self._on_real_disks = state_directory is not None
+        self.on_real_disks = state_directory is not None
         self.cluster = Cluster(self, STATE.name, len(logs))
         self.checks = StepChecks(self.history)
         self.workers: list[Worker] = []
@@ -73,7 +75,7 @@ class World:
         if faults is not None:
             self.faults_left = min(self.faults_left, faults)
         self._has_disks = self.draw() < 0.4
-        self._disks: list[Disk] = []
+        self.disks: list[Disk] = []
         self._depth = 0
         self._started = 0
 
@@ -100,7 +102,7 @@ class World:
         for rule, story in check_history(self.history, self.checks.partitions, self.counts):
             self.broken(rule, story)
         if self.seed % _COMPARED_EVERY == 0:
-            self._compare_state()
+            compare_state(self)
 
     # What the cluster and the workers ask of the world
 
@@ -135,7 +137,7 @@ class World:
         chance = self.draw()
         if chance < _CRASH:
             self.counts[f"crash: {place}"] += 1
-            self._kill(worker)
+            self.kill(worker)
             raise Ended
         if chance < _CRASH + _INTERLUDE and self._depth < 2:
             self.counts["interlude"] += 1
@@ -173,8 +175,8 @@ class World:
 
     def _begin(self) -> None:
         for _ in range(1 + int(self.draw() * 2)):
-            self._start_worker()
-        self._rebalance()
+            self.start_worker()
+        self.rebalance()
 
     def _step(self) -> None:
         chance = self.draw()
@@ -197,15 +199,15 @@ class World:
         if self.faults_left and self.draw() < 0.7:
             return
         if self.draw() < 0.6:
-            self._start_worker()
-        self._guarded(self._rebalance)
+            self.start_worker()
+        self._guarded(self.rebalance)
 
     def _work_somewhere(self) -> None:
         """Mostly where there is work, by who should do it; else by anybody who believes to have some."""
         chosen = list(self.checks.unfinished)
-        worker = self.owner[chosen[int(self.draw() * len(chosen))]] if chosen else self._any_worker()
+        worker = self.owner[chosen[int(self.draw() * len(chosen))]] if chosen else self.any_worker()
         if not worker.alive or self.draw() < 0.2:
-            worker = self._any_worker()
+            worker = self.any_worker()
         if worker.pauses:
             self._restart(worker)
         elif worker.assigned:
@@ -213,21 +215,20 @@ class World:
             worker.step(partitions[int(self.draw() * len(partitions))])
 
     def _commit_somewhere(self) -> None:
-        worker = self._any_worker()
+        worker = self.any_worker()
         changed = [held for held in worker.held.values() if held.work.changed and not held.busy]
         if changed:
             worker.commit(changed[int(self.draw() * len(changed))])
 
-    def _any_worker(self) -> Worker:
+    def any_worker(self) -> Worker:
         alive = [worker for worker in self.workers if worker.alive and worker.assigned]
-        alive = alive or [worker for worker in self.workers if worker.alive] or [self._start_worker()]
+        alive = alive or [worker for worker in self.workers if worker.alive] or [self.start_worker()]
         return alive[int(self.draw() * len(alive))]
 
     def _fault(self) -> None:
-        kind = _FAULTS[int(self.draw() * len(_FAULTS))]
-        kind(self)
+        FAULTS[int(self.draw() * len(FAULTS))](self)
 
-    def _rebalance(self) -> None:
+    def rebalance(self) -> None:
         """The group hands out all partitions anew. Who is busy or does not hear goes on with what it had."""
         alive = [worker for worker in self.workers if worker.alive]
         heard = [
@@ -239,7 +240,7 @@ class World:
         for worker in heard:
             with suppress(Ended):
                 worker.revoke()
-        heard = [worker for worker in heard if worker.alive] or [self._start_worker()]
+        heard = [worker for worker in heard if worker.alive] or [self.start_worker()]
         self.owner = {
             partition: heard[int(self.draw() * len(heard))] for partition in range(len(self.history.logs))
         }
@@ -253,7 +254,7 @@ class World:
             self.told(worker, "has partitions {}", sorted(worker.assigned))
         self.counts["rebalance"] += 1
 
-    def _start_worker(self) -> Worker:
+    def start_worker(self) -> Worker:
         self._started += 1
         fails_after = int(self.draw() * 12) if self.faults_left and self.draw() < 0.12 else None
         self.workers = [worker for worker in self.workers if worker.alive]
@@ -262,85 +263,29 @@ class World:
 
     def _stores(self) -> Stores:
         """State in memory, or on the disk of a machine where no worker runs."""
-        if self._on_real_disks:
+        if self.on_real_disks:
             return RealDisk(self.engine_settings, self.counts)
         if self._has_disks:
             used = [worker.stores for worker in self.workers]
-            for disk in self._disks:
+            for disk in self.disks:
                 if disk not in used:
                     return disk
-            self._disks.append(Disk(self.counts))
-            return self._disks[-1]
+            self.disks.append(Disk(self.counts))
+            return self.disks[-1]
         return MemoryStores()
 
-    def _kill(self, worker: Worker) -> None:
+    def kill(self, worker: Worker) -> None:
         self.counts["crash"] += 1
         self.told(worker, "is killed")
         worker.die()
 
     def _restart(self, worker: Worker) -> None:
         """An operator restarts a worker that paused."""
-        self._kill(worker)
-        self._start_worker()
+        self.kill(worker)
+        self.start_worker()
 
-    # Faults
-
-    def _fault_kill(self) -> None:
-        self._kill(self._any_worker())
-
-    def _fault_join(self) -> None:
-        if len([worker for worker in self.workers if worker.alive]) < 4:
-            self._start_worker()
-        self._rebalance()
-
-    def _fault_stop(self) -> None:
-        """SIGTERM: a worker commits what is done and leaves."""
-        worker = self._any_worker()
-        if any(held.busy for held in worker.held.values()):
-            return
-        with suppress(Ended):
-            worker.revoke()
-        if worker.alive:
-            worker.assign(())
-            worker.end()
-            self.counts["planned stop"] += 1
-
-    def _fault_redeliver(self) -> None:
-        """A fetch begins anew below what was applied."""
-        if held := self._any_held():
-            held.fetched_to = max(0, held.fetched_to - 1 - int(self.draw() * 10))
-            self.counts["redelivery"] += 1
-
-    def _fault_lose_batch(self) -> None:
-        held = self._any_held()
-        if held and held.inbox:
-            held.inbox.popleft()
-            self.counts["batch lost"] += 1
-
-    def _fault_expire(self) -> None:
-        partition = int(self.draw() * len(self.history.logs))
-        self.cluster.expire(self.engine_settings.transactional_id(partition))
-
-    def _fault_compact(self) -> None:
-        forgets_deletions = self.draw() < 0.5 and not self._on_real_disks
-        if forgets_deletions:
-            for disk in self._disks:
-                disk.age()
-        self.cluster.compact(int(self.draw() * len(self.history.logs)), forgets_deletions)
-
-    def _fault_damage(self) -> None:
-        if self._disks:
-            self._disks[int(self.draw() * len(self._disks))].damage()
-
-    def _fault_session(self) -> None:
-        """A zombie notices, and leaves."""
-        for worker in self.workers:
-            if worker.alive and worker.lost_session:
-                self._kill(worker)
-                return
-
-    def _any_held(self) -> Held | None:
-        held = list(self._any_worker().held.values())
+    def any_held(self) -> Held | None:
+        held = list(self.any_worker().held.values())
         return held[int(self.draw() * len(held))] if held else None
 
     # The end
@@ -350,8 +295,8 @@ class World:
         self.faults_left = 0
         for worker in self.workers:
             if worker.alive and worker.lost_session:
-                self._kill(worker)
-        self._guarded(self._rebalance)
+                self.kill(worker)
+        self._guarded(self.rebalance)
         while self.checks.unfinished:
             steps -= 1
             if not steps:
@@ -359,44 +304,6 @@ class World:
                 ends = [log.end for log in self.history.logs]
                 self.broken("liveness", f"undisturbed, the partitions stand at {stands} of {ends}")
             self._step()
-
-    def _compare_state(self) -> None:
-        """The changelog holds what one undisturbed pass over the log would have left."""
-        for partition, log in enumerate(self.history.logs):
-            store = MemoryStore()
-            fold = self.fold_factory(Worker(self, 0, MemoryStores(), None))(partition, store, _send_nothing)
-            for record in log.records:
-                while fold.advance(record):  # type: ignore[arg-type]
-                    pass
-                fold.apply(record)  # type: ignore[arg-type]
-            fold.before_commit()
-            rows: dict[bytes | None, bytes | None] = {}
-            self.cluster.mark(self.engine_settings.transactional_id(partition))
-            for appended in self.cluster.changelog[partition]:
-                transaction = appended.transaction
-                if transaction is not None and transaction.state.name == "COMMITTED":
-                    rows[appended.key] = appended.value
-            rows = {key: value for key, value in rows.items() if value is not None}
-            rows.pop(b"\x00position", None)
-            if rows != dict(store.items()):
-                wrong = [
-                    key
-                    for key in rows.keys() | dict(store.items()).keys()
-                    if rows.get(key) != store.get(key or b"")
-                ]
-                self.broken("state", f"partition {partition}: the changelog differs in the rows {wrong}")
-
-
-_FAULTS = (
-    *(World._fault_kill,) * 3,
-    *(World._fault_join, World._rebalance, World._fault_stop) * 2,
-    *(World._fault_redeliver,) * 3,
-    World._fault_lose_batch,
-    *(World._fault_expire,) * 2,
-    *(World._fault_compact,) * 3,
-    World._fault_session,
-    World._fault_damage,
-)
 
 
 @cache
@@ -406,6 +313,3 @@ def _settings(clock: Any, due_slice: int) -> Settings:
 
 def _nothing(*_: object) -> None:
     pass
-
-
-_send_nothing: Any = _nothing
