@@ -107,6 +107,7 @@ class World:
     # What the cluster and the workers ask of the world
 
     def fold_factory(self, worker: Worker) -> FoldFactory:
+        """The folds of a worker: the real ones, with the settings of the history."""
         settings = _settings(self.history.clock, self.history.due_slice)
         bad_run = BadRun(self.history.bad_input_limit)
 
@@ -221,6 +222,7 @@ class World:
             worker.commit(changed[int(self.draw() * len(changed))])
 
     def any_worker(self) -> Worker:
+        """One that lives, preferably one that has partitions; a new one when none does."""
         alive = [worker for worker in self.workers if worker.alive and worker.assigned]
         alive = alive or [worker for worker in self.workers if worker.alive] or [self.start_worker()]
         return alive[int(self.draw() * len(alive))]
@@ -255,6 +257,7 @@ class World:
         self.counts["rebalance"] += 1
 
     def start_worker(self) -> Worker:
+        """A new process; now and then one whose fold will raise."""
         self._started += 1
         fails_after = int(self.draw() * 12) if self.faults_left and self.draw() < 0.12 else None
         self.workers = [worker for worker in self.workers if worker.alive]
@@ -275,6 +278,7 @@ class World:
         return MemoryStores()
 
     def kill(self, worker: Worker) -> None:
+        """kill -9, counted."""
         self.counts["crash"] += 1
         self.told(worker, "is killed")
         worker.die()
@@ -285,6 +289,7 @@ class World:
         self.start_worker()
 
     def any_held(self) -> Held | None:
+        """A partition that some worker runs."""
         held = list(self.any_worker().held.values())
         return held[int(self.draw() * len(held))] if held else None
 
