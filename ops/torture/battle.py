@@ -139,7 +139,7 @@ class Battle:
                 client.clock_at = max(client.clock_at, happened_at)
             self._write_stream(client, stream)
             self._serve_replays(client)
-            if not self._stop.is_set():
+            if not self.is_out_of_time():  # a run that goes on has inputs left, which come before the end
                 until = from_iso(UNTIL, "until")
                 # Of a tick that a crash cuts short the position alone may be left to commit, which is not
                 # urgent: the second one makes it so.
@@ -179,8 +179,8 @@ class Battle:
         return self.is_out_of_time() or bool(self._asked) or self.progress.share < due + LEAD
 
     def _serve_replays(self, client: Client) -> None:
-        """All is written; faults may still want a part of it again."""
-        while not self.is_out_of_time():
+        """Nothing new is written any more; faults under way may still want a part of it again."""
+        while not self._stop.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._asked) or not self._is_striking(), 1.0)
                 if not self._is_striking():
@@ -188,7 +188,7 @@ class Battle:
             self._answer_replays(client)
 
     def _is_striking(self) -> bool:
-        return bool(self._waiting or self._busy)
+        return bool(self._busy) or (bool(self._waiting) and not self.is_out_of_time())
 
     def _answer_replays(self, client: Client) -> None:
         while self._asked:
@@ -196,6 +196,9 @@ class Battle:
             again = records_of(
                 self.system.inside, count, seed=f"{self.progress.plan.seed} {self.progress.replayed}"
             )
+            if not again:  # no broker answers; whoever asked goes on waiting
+                self._stop.wait(SLOWLY_S)
+                return
             for start in range(0, len(again), BATCH_MAX):
                 client.write(
                     [client.stamped(0, record) for record in again[start : start + BATCH_MAX]],

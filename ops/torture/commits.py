@@ -82,7 +82,7 @@ class Dialogue:
                     break
                 self._begin_message()
             if not self._left and self._type and self._is_commit():
-                found.append(max(0, began))
+                found.append(began)
                 self._type = 0
         return found
 

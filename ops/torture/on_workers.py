@@ -14,7 +14,6 @@ SUSPENDED_S = 8.0
 FAILPOINT_S_MAX = 45.0
 LEAVES_S_MAX = 60.0
 SKEWED_S = 8.0
-ZOMBIE_EXITS = (ExitCode.SUSPENDED, ExitCode.FENCED, ExitCode.SESSION_LOST, ExitCode.TRANSACTION_FAILED)
 
 
 def kill(strike: Strike) -> None:

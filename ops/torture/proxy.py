@@ -126,7 +126,6 @@ class _Side(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._early: list[bytes] = []
         self._free_at = 0.0
-        self._is_ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -173,7 +172,7 @@ class _Side(asyncio.Protocol):
         now = loop.time()
         at = max(now + gate.delay_s, self._free_at)
         if gate.bytes_per_s:
-            at = max(now, self._free_at) + len(data) / gate.bytes_per_s
+            at += len(data) / gate.bytes_per_s
         if at <= now:
             self._transport.write(data)
         else:
@@ -182,7 +181,6 @@ class _Side(asyncio.Protocol):
 
     def end(self) -> None:
         """Close when everything given is written."""
-        self._is_ending = True
         if self._transport is not None:
             late_s = self._free_at - asyncio.get_running_loop().time()
             asyncio.get_running_loop().call_later(max(0.0, late_s), self._transport.close)
@@ -219,14 +217,14 @@ class Network:
         self._loop.close()
 
     def gate(self, port: int, target_port: int, *, speaks_postgres: bool = False) -> Gate:
-        """Listen on `port` of loopback for the server behind `target_port`."""
+        """Listen on `port` of loopback for the server behind `target_port`. Raises OSError."""
         gate = Gate(self, port, target_port, speaks_postgres=speaks_postgres)
         self.call(self._listen(gate))
         self._gates.append(gate)
         return gate
 
     def call(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have it done in the network's thread."""
+        """Have it done in the network's thread. Raises what it raises; TimeoutError after ten seconds."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S_MAX)
 
     async def _listen(self, gate: Gate) -> None:

@@ -20,6 +20,7 @@ from ops.torture.waiting import wait_until
 from ops.torture.watch import Watch
 
 DRAIN_S = 900.0
+"""Until the system has done all that was written and struck."""
 
 
 class Unfinished(Exception):
@@ -61,21 +62,25 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
                 progress.offsets_ahead += watch.offsets_ahead
                 progress.seconds = before_s + time.monotonic() - began_s
                 progress.save()
-        received = counts(system.layout.receiver)
-        system.supervisor.close()
-        say("Recomputing everything from what lies on `inputs`")
-        judgement = judge(
-            system.inside, directory, programs(), UNTIL,
-            received_counts=received, offsets_ahead=progress.offsets_ahead,
-        )  # fmt: skip
+        report = _judged(system, progress, say)
     progress.seconds = before_s + time.monotonic() - began_s
     progress.save()
-    report = Report(progress, judgement, received)
     (directory / "report.json").write_text(json.dumps(report.as_json(), indent=2))
     (directory / "report.txt").write_text(as_text(report) + "\n")
     if system.disk:
         system.disk.remove()
     return report
+
+
+def _judged(system: System, progress: Progress, say: Say) -> Report:
+    received = counts(system.layout.receiver)
+    system.supervisor.close()
+    say("Recomputing everything from what lies on `inputs`")
+    judgement = judge(
+        system.inside, progress.directory, programs(), UNTIL,
+        received_counts=received, offsets_ahead=progress.offsets_ahead,
+    )  # fmt: skip
+    return Report(progress, judgement, received)
 
 
 @contextmanager

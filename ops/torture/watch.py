@@ -72,8 +72,6 @@ class Watch:
         self._quiet_looks = 0
         self._failure: BaseException | None = None
         self._ahead_since: dict[int, tuple[float, int]] = {}
-        self.looks = 0
-        self.unanswered = 0
         self._no_answer = ""
         self.offsets_ahead: list[str] = []
         """What was seen against I8."""
@@ -133,11 +131,6 @@ class Watch:
         """Whether nothing waited in the last looks: a commit shows in one topic before the other."""
         return self._quiet_looks >= QUIET_LOOKS
 
-    def describe(self) -> str:
-        """How much waits where, for people."""
-        waiting = {stage: sum(place.waits for place in places) for stage, places in self._now.items()}
-        return ", ".join(f"{stage}: {count} places wait" for stage, count in waiting.items())
-
     def _run(self) -> None:
         try:
             while not self._ending.wait(LOOK_EVERY_S):
@@ -148,7 +141,6 @@ class Watch:
                     self._changelog.pull()
                     now = self._stages(committed, ends)
                 except NoAnswer as error:
-                    self.unanswered += 1
                     self._no_answer = str(error)
                     continue
                 self._check_offsets(committed)
@@ -161,7 +153,6 @@ class Watch:
     def _take(self, now: Stages, began_s: float) -> None:
         waits = any(place.waits for places in now.values() for place in places)
         with self._changed:
-            self.looks += 1
             self._quiet_looks = 0 if waits else self._quiet_looks + 1
             self._now, self._began_s = now, began_s
             self._changed.notify_all()

@@ -1,5 +1,6 @@
 """Gates are a network that can be bad, and a good one afterwards."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -7,6 +8,7 @@ import pytest
 
 from ops.embedded.ports import lasting_ports
 from ops.torture.proxy import Gate, Network
+from tests.eventually import eventually
 from tests.torture.echo import EchoServer, connect, exactly
 
 
@@ -20,8 +22,6 @@ def gate() -> Iterator[Gate]:
 def test_what_is_large_comes_through_whole_and_in_order(gate: Gate) -> None:
     said = bytes(range(256)) * 20_000
     with connect(gate.port) as connection:
-        import threading
-
         speaker = threading.Thread(target=connection.sendall, args=(said,))
         speaker.start()
         assert exactly(connection, len(said)) == said
@@ -61,6 +61,7 @@ def test_who_lost_something_in_a_half_open_connection_is_reset_when_it_heals(gat
             assert exactly(each, 5) == b"hello"
         gate.swallow()
         talking.sendall(b"lost")
+        eventually(lambda: any(link.has_lost for link in tuple(gate.links)))
         talking.settimeout(0.3)
         with pytest.raises(TimeoutError):
             talking.recv(1)
