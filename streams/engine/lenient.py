@@ -58,9 +58,12 @@ class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     next_fetch_offset: int
     _aborted_transactions: list[Any]
     _aborted_producers: set[int]
+    _records_iterator: None
 
     def __init__(self, tp: Any, records: FetchedBytes, aborted_transactions: Any, *rest: Any) -> None:
         super().__init__(tp, records, aborted_transactions, *rest)
+        # The iterator refers back to this object: the bytes of each fetch would wait for the cycle collector.
+        self._records_iterator = None
         self._fetched = records.fetched
         self._aborted = tuple(self._aborted_transactions)
 
