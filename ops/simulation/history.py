@@ -84,13 +84,15 @@ def make_history(seed: int, without: frozenset[int] = frozenset()) -> History:
         items.sort(key=lambda item: item.at)
     until = last + (0, 1, 15 * DAY, 31 * DAY, 62 * DAY, 400 * DAY)[int(draw() * 6)]
     items.append(Item(until, -1, "tick", b"tick", arrivals.tick(until)))
+    due_slice, bad_input_limit = (1, 2, 1000)[int(draw() * 3)], 2 if draw() < 0.3 else 0
     kept = [item for number, item in enumerate(items) if number not in without] if without else items
+    # Drawn last: what is left out must change nothing else.
     logs = _Logs(draw, partitions, by_broker)
     return History(
         logs.laid_out(kept),
         clock="broker" if by_broker else "event",
-        due_slice=(1, 2, 1000)[int(draw() * 3)],
-        bad_input_limit=2 if draw() < 0.3 else 0,
+        due_slice=due_slice,
+        bad_input_limit=bad_input_limit,
         items=len(items),
         kinds=logs.kinds,
     )

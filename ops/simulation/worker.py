@@ -189,7 +189,8 @@ class Worker:
         if isinstance(cause, Injected):
             self.world.counts["exception at a record"] += 1
         elif code not in _EXPECTED:
-            self.world.broken("exit", f"{self} left with {code.name}: {reason} {cause!r}", cause)
+            why = "" if cause is None else f" ({cause!r})"
+            self.world.broken("exit", f"{self} left with {code.name}: {reason}{why}", cause)
         self.world.counts[f"exit {code.name.lower()}"] += 1
         self.world.told(self, "leaves, {}: {}", code.name.lower(), reason)
         self.die()
