@@ -11,16 +11,17 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from fastavro import schemaless_reader, schemaless_writer
 
-from ops.settings import Settings, get_settings
+from ops.bench import clients
+from ops.settings import get_settings
 from schemas.registry import latest
 from schemas.times import DAY
 from schemas.topics import INPUTS
 
 GROUP = "bare"
 COMMIT_EVERY_S = 0.5
+LINGER_MS = 5
 RECORDS_A_CALL = 2_000
 _FRAME = 5
 
@@ -30,7 +31,8 @@ def main(output_topic: str) -> None:
     settings = get_settings()
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
-    consumer, producer = _consumer(settings), _producer(settings)
+    consumer = clients.consumer(settings.brokers, settings.topic_prefix + GROUP)
+    producer = clients.producer(settings.brokers, linger_ms=LINGER_MS)
     consumer.subscribe([INPUTS.full_name(settings.topic_prefix)])
     reward = rewarder()
     produce, committed_at, pending = producer.produce, time.monotonic(), False
@@ -98,38 +100,6 @@ def cashback(datum: Any) -> dict[str, Any]:
 
 def _head(schema_id: int) -> bytes:
     return b"\0" + schema_id.to_bytes(4, "big")
-
-
-def _consumer(settings: Settings) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "group.id": settings.topic_prefix + GROUP,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "queued.max.messages.kbytes": 65_536,
-        }
-    )
-
-
-def _producer(settings: Settings) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "enable.idempotence": True,
-            "partitioner": "murmur2_random",
-            "linger.ms": 5,
-            "batch.size": 262_144,
-            "queue.buffering.max.messages": 1_000_000,
-            "delivery.report.only.error": True,
-            "on_delivery": _raise_failure,
-        }
-    )
-
-
-def _raise_failure(error: KafkaError | None, _: Message) -> None:
-    if error is not None:
-        raise KafkaException(error)
 
 
 if __name__ == "__main__":

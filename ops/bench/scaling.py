@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from ops.bench import history
-from ops.bench.measure import measure
+from ops.bench.measure import BenchFailed, measure
 from ops.bench.servers import kafka_server
 from ops.bench.streams import SLOWEST_PER_S, START_TIMEOUT_S, preloaded, worker
 from ops.embedded.jars import Say
@@ -43,6 +43,8 @@ def bench_scaling(
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Measure each number of workers over the same `inputs`. Raises `BenchFailed`, `StartError`."""
+    if min(workers) < 1:
+        raise BenchFailed(f"{min(workers)} workers do no work: give numbers from 1")
     records = list(history.encoded(history.history(inputs)))
     scaled: list[Scaled] = []
     with (

@@ -7,11 +7,12 @@ restore, rebalance, exactly once, fail safely. `… compiled` or `… fastavro` 
 import signal
 import time
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
-
+from ops.bench import clients
 from ops.bench.peers.step import Place, step_with
 
 RECORDS_A_CALL = 2_000
+LINGER_MS = 50
+"""As the other programs of the comparison have it."""
 
 
 def main() -> None:
@@ -20,7 +21,8 @@ def main() -> None:
     step = step_with(codec)
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
-    consumer, producer = _consumer(place), _producer(place)
+    consumer = clients.consumer(place.brokers, place.group)
+    producer = clients.producer(place.brokers, linger_ms=LINGER_MS)
     consumer.subscribe([place.input_topic])
     produce, output, changelog = producer.produce, place.output_topic, place.changelog_topic
     rows: dict[bytes, bytes] = {}
@@ -41,38 +43,6 @@ def main() -> None:
             consumer.commit(asynchronous=False)
             committed_at = time.monotonic()
     consumer.close()
-
-
-def _consumer(place: Place) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": place.brokers,
-            "group.id": place.group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "queued.max.messages.kbytes": 65_536,
-        }
-    )
-
-
-def _producer(place: Place) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": place.brokers,
-            "enable.idempotence": True,
-            "partitioner": "murmur2_random",
-            "linger.ms": 50,
-            "batch.size": 262_144,
-            "queue.buffering.max.messages": 1_000_000,
-            "delivery.report.only.error": True,
-            "on_delivery": _raise_failure,
-        }
-    )
-
-
-def _raise_failure(error: KafkaError | None, _: Message) -> None:
-    if error is not None:
-        raise KafkaException(error)
 
 
 if __name__ == "__main__":

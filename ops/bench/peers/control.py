@@ -18,7 +18,7 @@ from confluent_kafka.admin import NewTopic
 from ops.bench.measure import ends_of, module
 from ops.bench.peers.crew import Crew, Strike, schedule
 from ops.bench.peers.judge import Outcome, StateError, outcome, state_error
-from ops.bench.peers.programs import Build, Command, Program, programs
+from ops.bench.peers.programs import Build, Command, Program, named, programs
 from ops.bench.peers.step import PARTITIONS, Given, PaymentsWriter, Place, create_topics
 from ops.bench.peers.topics import create_for, delete_named
 from ops.bench.servers import kafka_server
@@ -76,8 +76,8 @@ class Suffered:
 
 
 def bench_control(plan: Plan, settings: Settings, *, say: Say = lambda _: None) -> dict[str, Any]:
-    """Strike them all. Raises `StartError`, `Unreadable`."""
-    chosen = {name: each for name, each in contenders().items() if not plan.only or name in plan.only}
+    """Strike them all. Raises `StartError`, `Unreadable`, `BenchFailed` for a plan that cannot be."""
+    chosen, strikes = named(contenders(), plan.only), plan.strikes()
     report: dict[str, Any] = {}
     with (
         tempfile.TemporaryDirectory(prefix="cashback-bench-") as directory,
@@ -91,7 +91,7 @@ def bench_control(plan: Plan, settings: Settings, *, say: Say = lambda _: None) 
     return {
         **report,
         "seed": plan.seed,
-        "strikes": [asdict(strike) for strike in plan.strikes()],
+        "strikes": [asdict(strike) for strike in strikes],
         "per_s": plan.per_s,
         "seconds": plan.seconds,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from ops.bench.measure import BenchFailed
 from ops.embedded.children import start_tethered, stop
 
 STOP_TIMEOUT_S = 10.0
@@ -31,9 +32,15 @@ def schedule(
     """Strikes at moments drawn from the seed, none in the last fifth of the time; one zombie at a time.
 
     Zombies are at work before and left to wake: a kill around that time hits another worker.
+
+    Raises `BenchFailed` when the time is too short for the zombies, one after the other.
     """
     rnd = Random(seed)
     until_s = seconds * 0.8
+    if zombies * stopped_s > until_s:
+        raise BenchFailed(
+            f"{zombies} zombies of {stopped_s:.0f} s do not fit into {seconds:.0f} s: fewer, or longer"
+        )
     asleep: list[Strike] = []
     for number in range(zombies):
         slot_s = until_s / zombies

@@ -1,10 +1,10 @@
 """The programs that are compared, each started the same way at a place of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.bench.measure import module
+from ops.bench.measure import BenchFailed, module
 from ops.bench.peers import kafka_streams, quix_environment
 from ops.bench.peers.step import Place, has_compiled_codec
 from ops.embedded.jars import Say
@@ -92,6 +92,13 @@ def programs() -> dict[str, Program]:
         ),
         "bare_loop": Program(_bare("fastavro"), exactly_once=False, note="at least once, fastavro"),
     }  # fmt: skip
+
+
+def named(known: Mapping[str, Program], only: Sequence[str]) -> dict[str, Program]:
+    """Those of `known` that are wanted; all where `only` is empty. Raises `BenchFailed` for other names."""
+    if unknown := [name for name in only if name not in known]:
+        raise BenchFailed(f"nothing here is called {', '.join(unknown)}: choose of {', '.join(known)}")
+    return {name: program for name, program in known.items() if not only or name in only}
 
 
 def _table(group: str) -> str:

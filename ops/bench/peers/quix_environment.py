@@ -13,7 +13,7 @@ from ops.embedded.jars import Say
 REQUIREMENTS = Path(__file__).with_name("quix-requirements.txt")
 SCRIPT = Path(__file__).with_name("quix_streams.py")
 INSTALL_TIMEOUT_S = 600
-_TOOLS = Path(__file__).parents[3] / ".tools" / "bin" / "uv"
+_UV_OF_THE_TREE = Path(__file__).parents[3] / ".tools" / "bin" / "uv"
 
 
 def program(place: Place, home: Path, say: Say) -> tuple[str, ...]:
@@ -27,7 +27,7 @@ def environment(home: Path, say: Say) -> Path:
     directory = home / "peers" / f"quix-{fingerprint[:12]}"
     python, complete = directory / "bin" / "python", directory / "complete"
     if not complete.exists():
-        uv = _TOOLS if _TOOLS.exists() else shutil.which("uv")
+        uv = _UV_OF_THE_TREE if _UV_OF_THE_TREE.exists() else shutil.which("uv")
         if uv is None:
             raise StartError("uv is not there to install Quix Streams: run `make .venv`, which brings it")
         say("Installing Quix Streams into an environment of its own, once")

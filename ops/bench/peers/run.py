@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ops.bench.measure import BenchFailed, Task, measure
 from ops.bench.peers.judge import Outcome, outcome
-from ops.bench.peers.programs import Build, Program, programs
+from ops.bench.peers.programs import Build, Program, named, programs
 from ops.bench.peers.report import Report, Run, report
 from ops.bench.peers.step import Given, Place, preload
 from ops.bench.peers.topics import create_for, delete_named
@@ -35,7 +35,7 @@ class Plan:
     records: int = 1_000_000
     slow_records: int = 40_000
     repeat: int = 3
-    commit_interval_ms: int = 100
+    commit_interval_ms: int = 500
     only: tuple[str, ...] = ()
     brokers: str | None = None
 
@@ -51,7 +51,7 @@ class Log:
 
 def bench_peers(plan: Plan, settings: Settings, *, say: Say = lambda _: None) -> Report:
     """Measure them all. Raises `BenchFailed`, `StartError` for the broker alone."""
-    chosen = {name: each for name, each in programs().items() if not plan.only or name in plan.only}
+    chosen = named(programs(), plan.only)
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
     skipped: dict[str, str] = {}
     with (
