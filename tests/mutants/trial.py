@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.mutants.diffs import ROOT, DoesNotApply, Mutant
 
 _NOT_COPIED = (".*", "build", "dist", "*.egg-info", "__pycache__", "node_modules")
 _TRIAL_S_MAX = 600
+"""For one test."""
 _ASSERTIONS = ("AssertionError", "assert", "Failed: DID NOT RAISE")
 
 
@@ -32,6 +33,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
+    """What came of letting a mutant loose; `detail` says why it is so."""
+
     mutant: Mutant
     verdict: Verdict
     seconds: float
@@ -85,7 +88,7 @@ class Copy:
                     return Verdict.BROKEN, error.get("message") or "error"
                 if case.find("skipped") is not None:
                     return Verdict.BROKEN, "the test was skipped"
-            return (Verdict.SURVIVED, "the test passed") if cases else (Verdict.BROKEN, "no test ran")
+            return (Verdict.SURVIVED, "the test passed") if cases else (Verdict.BROKEN, "no test ended")
 
     def _passed(self, tests: list[str]) -> tuple[bool, str]:
         with self._report(tests) as cases:
@@ -94,7 +97,7 @@ class Copy:
                 for case in cases
                 if any(case.find(kind) is not None for kind in ("failure", "error", "skipped"))
             ]
-        return bool(cases) and not wrong, f"of the tests as they are: {wrong or 'none ran'}"
+        return bool(cases) and not wrong, f"of the tests as they are: {wrong or 'none ended'}"
 
     @contextmanager
     def _report(self, tests: list[str]) -> Iterator[list[ElementTree.Element]]:
@@ -102,15 +105,16 @@ class Copy:
         report.unlink(missing_ok=True)
         command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         command += ["-o", f"timeout={_TRIAL_S_MAX}"]
-        subprocess.run(
-            [*command, f"--junitxml={report}", *tests],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_TRIAL_S_MAX,
-            check=False,
-        )
+        with suppress(subprocess.TimeoutExpired):  # there is no report then
+            subprocess.run(
+                [*command, f"--junitxml={report}", *tests],
+                cwd=self.root,
+                env={**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_TRIAL_S_MAX * len(tests),
+                check=False,
+            )
         yield [*ElementTree.parse(report).iter("testcase")] if report.exists() else []
 
 
