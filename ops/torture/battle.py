@@ -277,7 +277,10 @@ class Battle:
         self.progress.note(felt)
         self.say(tell(felt))
         if sum(bool(each.stuck) for each in self.progress.felt) >= STUCK_MAX:
-            raise Abandoned(f"{STUCK_MAX} faults never healed, at last {felt.kind}: {stuck}")
+            raise Abandoned(
+                f"{STUCK_MAX} faults never healed, at last {felt.kind}: {stuck}; look into "
+                f"{self.progress.directory}, it goes on with --resume"
+            )
 
 
 def tell(felt: Felt) -> str:

@@ -52,7 +52,6 @@ class Judged:
     """Of the ledger, of this partition's members."""
     webhooks: int = 0
     """Different ones that the receiver has, of this partition."""
-    acknowledged: int = 0
 
     def note(self, subject: str, differences: Sequence[object]) -> None:
         """Keep how many there are and what the first look like."""
@@ -84,7 +83,7 @@ def judge_partition(
     judged.note("decisions", compare_decisions(expected, _data(read(DECISIONS))))
     judged.note("reversal cases", compare_cases(expected, _data(read(REVERSAL_CASES))))
     judged.note("quarantine", _quarantine(lines, expected, read(QUARANTINE), partition))
-    judged.note("acknowledged inputs", _lost(lines, directory / "acknowledged", partition, judged))
+    judged.note("acknowledged inputs", _lost(lines, directory / "acknowledged", partition))
     _judge_ledger(judged, settings, lines, expected, directory / "received")
     judged.balances = balances(expected.cashbacks.values(), commission_bps=settings.commission_bps)
     return judged
@@ -134,16 +133,14 @@ def _quarantine(lines: Lines, expected: Recomputation, found: Iterator[Record], 
     return wrong
 
 
-def _lost(lines: Lines, acknowledged: Path, partition: int, judged: Judged) -> list[str]:
+def _lost(lines: Lines, acknowledged: Path, partition: int) -> list[str]:
     """Inputs that were acknowledged and do not lie where the brokers said."""
     data = acknowledged.read_bytes()
     whole = len(data) - len(data) % ACKNOWLEDGED.size
     wrong = []
     for place, offset, checksum in ACKNOWLEDGED.iter_unpack(data[:whole]):
-        if place == partition:
-            judged.acknowledged += 1
-            if lines.checksums.get(offset) != checksum:
-                wrong.append(f"offset {offset} was acknowledged and is not there")
+        if place == partition and lines.checksums.get(offset) != checksum:
+            wrong.append(f"offset {offset} was acknowledged and is not there")
     return wrong
 
 

@@ -16,7 +16,7 @@ from ops.torture.progress import Progress
 from ops.torture.receiver import counts
 from ops.torture.report import Report, as_text
 from ops.torture.system import System
-from ops.torture.waiting import wait_until
+from ops.torture.waiting import NotInTime, wait_until
 from ops.torture.watch import Watch
 
 DRAIN_S = 900.0
@@ -57,7 +57,7 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
                     progress.is_over = True
                     progress.save()
                 say("All is written and struck; waiting until the system is at rest")
-                wait_until(watch.is_done, "all work is done", timeout_s=DRAIN_S, every_s=1)
+                _await_rest(watch, directory)
             finally:
                 progress.offsets_ahead += watch.offsets_ahead
                 progress.seconds = before_s + time.monotonic() - began_s
@@ -70,6 +70,13 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
     if system.disk:
         system.disk.remove()
     return report
+
+
+def _await_rest(watch: Watch, directory: Path) -> None:
+    try:
+        wait_until(watch.is_done, "all work is done", timeout_s=DRAIN_S, every_s=1)
+    except NotInTime as error:
+        raise NotInTime(f"{error} ({watch.describe()}); it goes on with --resume {directory}") from error
 
 
 def _judged(system: System, progress: Progress, say: Say) -> Report:

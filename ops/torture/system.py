@@ -103,8 +103,12 @@ class System:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.supervisor.close()
-        self._stop_servers()
+        try:
+            self.supervisor.close()
+        finally:
+            self._stop_servers()
+        if kind is not None and self.disk is not None:
+            self.say(f"{self.disk.place} stays mounted for --resume; unmount it to give the run up")
 
     @property
     def inside(self) -> Settings:

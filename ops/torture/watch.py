@@ -131,6 +131,11 @@ class Watch:
         """Whether nothing waited in the last looks: a commit shows in one topic before the other."""
         return self._quiet_looks >= QUIET_LOOKS
 
+    def describe(self) -> str:
+        """What waits where, for people."""
+        waiting = {stage: sum(place.waits for place in places) for stage, places in self._now.items()}
+        return ", ".join(f"{stage}: {count} places wait" for stage, count in waiting.items() if count)
+
     def _run(self) -> None:
         try:
             while not self._ending.wait(LOOK_EVERY_S):
