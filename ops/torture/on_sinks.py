@@ -132,7 +132,10 @@ def _cut(strike: Strike, gate: Gate, when: When) -> None:
     cut = Cut(when, spared=strike.rng.randint(0, 3))
     strike.note(when)
     gate.cut_commit(cut)
-    strike.wait_until(cut.done.is_set, "a COMMIT to cut", timeout_s=CUT_S_MAX)
+    try:
+        strike.wait_until(cut.done.is_set, "a COMMIT to cut", timeout_s=CUT_S_MAX)
+    finally:
+        cut.done.set()  # one that comes too late is not cut
     strike.felt_since(time.monotonic())
 
 

@@ -84,7 +84,7 @@ class Moody(receiver.Receiver):
 
 
 def behave(port: int, path: str, behaviour: Behaviour) -> None:
-    """Tell the receiver on `port` how to treat `path` from now on."""
+    """Tell the receiver on `port` how to treat `path` from now on. Raises OSError, HTTPException."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
     try:
         connection.request("PUT", f"{path}?mood={behaviour.value.replace(' ', '+')}")
@@ -96,7 +96,7 @@ def behave(port: int, path: str, behaviour: Behaviour) -> None:
 
 
 def counts(port: int) -> Mapping[str, int]:
-    """What the receiver counted; all of it is in its file when this returns."""
+    """What the receiver counted, all of it in its file when this returns. Raises OSError, HTTPException."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
     try:
         connection.request("GET", "/")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from http.client import HTTPException
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -173,8 +174,14 @@ class Watch:
                 Place(posted.get(partition, 0), waits=posted.get(partition, 0) < end)
                 for partition, end in enumerate(outputs)
             ],
-            Stage.WEBHOOKS: [Place(counts(self._receiver_port)["delivered"], waits=queued)],
+            Stage.WEBHOOKS: [Place(self._delivered(), waits=queued)],
         }
+
+    def _delivered(self) -> int:
+        try:
+            return counts(self._receiver_port)["delivered"]
+        except (OSError, HTTPException) as error:
+            raise NoAnswer(f"the receiver: {error}") from error
 
     def _check_offsets(self, committed: list[int]) -> None:
         now_s = monotonic()
