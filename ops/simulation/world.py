@@ -313,7 +313,8 @@ class World:
 
 @cache
 def _settings(clock: Any, due_slice: int) -> Settings:
-    return Settings(clock=clock, due_slice=due_slice)
+    # The defaults and nothing of the environment, or a seed would be another history elsewhere.
+    return Settings.model_construct(clock=clock, due_slice=due_slice)
 
 
 def _nothing(*_: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import build
-from ops.simulation import checks
+from ops.simulation import checks, world
 from ops.simulation.shrink import shrink
 from ops.simulation.story import story
 from ops.simulation.sweep import Report, attempt, run_seeds, sweep
@@ -77,6 +77,14 @@ def test_a_seed_replays_exactly() -> None:
     second.run()
     assert story(first) == story(second)
     assert first.counts == second.counts
+
+
+def test_a_seed_is_the_same_history_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = run_seeds(0, 50).counts
+    monkeypatch.setenv("CASHBACK_PARKED_DAYS", "20")
+    monkeypatch.setenv("CASHBACK_MAX_AGE_DAYS", "7")
+    world._settings.cache_clear()
+    assert run_seeds(0, 50).counts == expected
 
 
 def test_seeds_add_up_however_they_are_divided() -> None:
