@@ -24,7 +24,7 @@ _SAY_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A history in which a rule does not hold; `rule` is I1–I9 of the design, or names what went wrong."""
+    """A history in which a rule does not hold: I2 to I8 as `ops.torture.judgement` lists them, or another."""
 
     seed: int
     rule: str

@@ -1,4 +1,14 @@
-"""Holds everything against the invariants I1 to I8 (limits and caps, I9, are not built yet)."""
+"""Holds everything against the invariants, as far as there is something to hold against them.
+
+I1  every entry balances by asset, and so does the whole ledger
+I2  a program has at most one live cashback on a purchase
+I3  every input has exactly one fate: judged, applied, duplicate, conflict, parked, set aside
+I4  created = cleared + reverted + pending; each transition once
+I5  the receiver has the ledger's events, each with one body and a valid signature
+I6  the ledger is what a recomputation of the input log gives, to the minor unit
+I7  nothing cleared before its time
+I8  no committed offset is ahead of the state
+"""
 
 import multiprocessing
 from collections import Counter
@@ -129,10 +139,10 @@ def _judge_whole(judgement: Judgement, settings: Settings, parts: Sequence[Judge
     judgement.note("I6 no entries of strangers", [f"{strangers} entries"] if strangers else [])
     counts = judgement.counts
     if counts["created"] != counts["cleared"] + counts["reverted"] + counts["pending"]:
-        judgement.note("I4 created = cleared + reverted + pending", [dict(counts)])
+        judgement.note("I4 created = cleared + reverted + pending, recomputed", [dict(counts)])
     fates = ("bad", "judged", "applied", "duplicate", "conflict", "joined", "misplaced", "expired", "parked")
     if sum(counts[fate] for fate in fates) != judgement.inputs:
-        judgement.note("I3 every input has one fate", [dict(counts)])
+        judgement.note("I3 every input has one fate, recomputed", [dict(counts)])
 
 
 def _balances(connection: psycopg.Connection) -> dict[Account, int]:
