@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 EXIT_BROKEN = 1
+EXIT_INTERRUPTED = 130
 
 
 def simulation_command(
@@ -26,8 +27,10 @@ def simulation_command(
     independent recomputation of the input logs. Exit code 1 when a rule is broken.
     """
     if seed is not None:
-        _tell(seed, frozenset(int(number) for number in without.split(",") if number), faults)
+        _tell(seed, _numbers(without), faults)
         return
+    if without or faults is not None:
+        raise typer.BadParameter("belongs to --seed: say which history", param_hint="--without, --faults")
     from ops.simulation.sweep import collect_less, sweep
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -45,6 +48,17 @@ def simulation_command(
         typer.echo(f"{len(violations)} violations")
     if report.violations:
         raise typer.Exit(EXIT_BROKEN)
+    if report.histories < histories:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _numbers(without: str) -> frozenset[int]:
+    try:
+        return frozenset(int(number) for number in without.split(",") if number)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{without!r} is no list of numbers; write e.g. 3,5", param_hint="--without"
+        ) from None
 
 
 def _tell(seed: int, without: frozenset[int], faults: int | None) -> None:

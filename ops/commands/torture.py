@@ -27,9 +27,11 @@ def torture(
     rate: Annotated[int, typer.Option(min=10, help="Inputs a second at most")] = INPUTS_PER_S,
     seed: Annotated[int | None, typer.Option(help="Replays the schedule and the inputs of a run")] = None,
     only: Annotated[str | None, typer.Option(help="Kinds, comma separated, or kind*times; none: all")] = None,
-    seconds: Annotated[float | None, typer.Option(help="End after so long; go on with --resume")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="End after so long; see --resume")] = None,
     data: Annotated[Path | None, typer.Option(help="Directory of this run, empty or new")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the run in this directory; its plan stands")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with the report as one JSON object")] = False,
 ) -> None:
     """Beat the whole system while it works, then hold all it did against a recomputation.
@@ -72,14 +74,22 @@ def _resumed(place: Path) -> Progress:
         raise typer.BadParameter(f"{place} holds no run", param_hint="--resume") from None
 
 
+def _times(text: str) -> int:
+    if not text:
+        return 1
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not how many times; write e.g. worker-killed*3")
+    return int(text)
+
+
 def _faults(faults: int, only: str | None) -> Mapping[Kind, int]:
     if only is None:
         return apportioned(faults)
     try:
         parts = [each.partition("*") for each in only.split(",")]
-        named = {Kind(kind.strip()): times for kind, _, times in parts}
-        if any(named.values()):
-            return {kind: int(times or 1) for kind, times in named.items()}
+        named = {Kind(kind.strip()): _times(times) for kind, _, times in parts}
+        if any("*" in each for each in only.split(",")):
+            return named
     except ValueError as error:
         raise typer.BadParameter(f"{error}; choose of {', '.join(Kind)}", param_hint="--only") from None
     return apportioned(faults, list(named))

@@ -87,6 +87,10 @@ def grow(settings: Settings, *, to: int, prefix: str | None, discard: bool, say:
     _decide_anew(new, say)
     found = [_compare(settings, new, topic, copy.clocks, say) for topic in (CASHBACK_EVENTS, REVERSAL_CASES)]
     _prove_append_time(new)
+    say(
+        "Stop everything that runs on the old topics, then start it with "
+        f"CASHBACK_TOPIC_PREFIX={new_prefix} CASHBACK_PARTITIONS={to}"
+    )
     return Grown(
         settings.topic_prefix, new_prefix, to, copy.copied, copy.left_out, found[0].same, found[1].same
     )

@@ -61,6 +61,7 @@ def rebuild(settings: Settings, say: Say, *, repeat_outputs: bool = False) -> li
             f"partition {partition}: {rebuilt.rows} rows as of offset {rebuilt.next_offset}, "
             f"{rebuilt.removed} old ones removed"
         )
+    say("The state is made again: start the workers")
     return found
 
 
@@ -72,23 +73,14 @@ def _rebuild(
     topic_id: str,
     repeat_outputs: bool,
 ) -> Rebuilt:
+    # Once before anybody is thrown out, for what must be refused; then again, for what is final.
+    _, position = _changelog(engine, partition)
+    _decided(settings, engine, brokers, partition, position, repeat_outputs)
     transactions = PartitionTransactions(engine, partition, brokers)
-    # A worker that still runs is fenced off, and we are when it comes back.
-    transactions.fence()
-    old_keys, position = _changelog(engine, partition)
-    next_offset = _decided(settings, engine, brokers, partition, position, repeat_outputs)
-    if next_offset == 0 and not old_keys and not repeat_outputs:
-        transactions.close()
-        return Rebuilt(partition, 0, 0, 0)
-    rows = _folded(settings, engine, partition, next_offset)
-    removed = old_keys - rows.keys()
-    changes: Iterator[tuple[bytes, bytes | None]] = iter(
-        [*rows.items(), *((key, None) for key in sorted(removed))]
-    )
     try:
-        while some := dict(islice(changes, _ROWS_A_COMMIT)):
-            transactions.commit(some, Position(next_offset, topic_id, UNFINISHED))
-        transactions.commit({}, Position(next_offset, topic_id, engine.state_version))
+        # A worker that still runs is fenced off, and we are when it comes back.
+        transactions.fence()
+        return _replaced(settings, engine, brokers, transactions, partition, topic_id, repeat_outputs)
     except KafkaException as error:
         if transactions.fenced(error):
             raise RebuildRefused(
@@ -97,6 +89,29 @@ def _rebuild(
         raise
     finally:
         transactions.close()
+
+
+def _replaced(
+    settings: Settings,
+    engine: EngineSettings,
+    brokers: Brokers,
+    transactions: PartitionTransactions,
+    partition: int,
+    topic_id: str,
+    repeat_outputs: bool,
+) -> Rebuilt:
+    old_keys, position = _changelog(engine, partition)
+    next_offset = _decided(settings, engine, brokers, partition, position, repeat_outputs)
+    if next_offset == 0 and not old_keys and not repeat_outputs:
+        return Rebuilt(partition, 0, 0, 0)
+    rows = _folded(settings, engine, partition, next_offset)
+    removed = old_keys - rows.keys()
+    changes: Iterator[tuple[bytes, bytes | None]] = iter(
+        [*rows.items(), *((key, None) for key in sorted(removed))]
+    )
+    while some := dict(islice(changes, _ROWS_A_COMMIT)):
+        transactions.commit(some, Position(next_offset, topic_id, UNFINISHED))
+    transactions.commit({}, Position(next_offset, topic_id, engine.state_version))
     return Rebuilt(partition, next_offset, len(rows), len(removed))
 
 

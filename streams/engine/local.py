@@ -120,10 +120,12 @@ class LocalState:
             return "the process before did not end gracefully"
         except (OSError, ValueError) as error:
             return f"{marker.name}: {error}"
+        if not isinstance(said, dict) or not isinstance(said.get("closed_at"), int):
+            return f"{marker.name} is damaged"
         identity = self._identity()
         if {name: said.get(name) for name in identity} != identity:
             return f"it was made by {said}, this is {identity}"
-        age_s = time.time() - said.get("closed_at", 0)
+        age_s = time.time() - said["closed_at"]
         if not -3_600 < age_s < AGE_S_MAX:
             return f"it is {age_s / 3_600:.1f} h old, at most {AGE_S_MAX // 3_600} h can be caught up with"
         return None

@@ -41,6 +41,7 @@ class EngineSettings:
     startup_timeout_ms: int = 60_000
     """How long to wait for the brokers to answer at the start."""
     poll_records_max: int = 4_000
+    """Half of how many records of a partition may wait for its fold; a fetch is taken whole."""
     fetch_bytes_max: int = 1_048_576
     """A partition and fetch."""
     queue_kbytes_max: int = 65_536
