@@ -10,7 +10,7 @@ demo up bench torture: .venv
 	@.venv/bin/cashback $@ $(ARGS)
 
 test: .venv
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 simulate: .venv
 	@.venv/bin/cashback simulation --histories $(or $(N),10000) --from-seed $(or $(SEED),0) --jobs $(or $(JOBS),1)

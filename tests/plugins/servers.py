@@ -18,15 +18,26 @@ from tests.plugins.services import missing_service
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """With several processes (-n) this one sees no test: it downloads for them, before they all begin to."""
+    if getattr(session.config.option, "numprocesses", None):
+        _download(session.config)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Download Kafka before the first test, where its progress is seen and no test's time limit runs."""
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or session.config.option.collectonly:
-        return
     if any("kafka" in getattr(item, "fixturenames", ()) for item in session.items):
-        # Without a network the fixture below finds the same again, and says which tests miss what.
-        with contextlib.suppress(StartError):
-            classpath(get_settings().home, reporter.write_line)
+        _download(session.config)
+
+
+def _download(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or config.option.collectonly:
+        return
+    # Without a network the fixture below finds the same again, and says which tests miss what.
+    with contextlib.suppress(StartError):
+        classpath(get_settings().home, reporter.write_line)
 
 
 @pytest.fixture(scope="session")
