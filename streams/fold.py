@@ -24,7 +24,8 @@ from streams.purchase import Parked, PurchaseId
 STATE_VERSION = 1
 """Form of the rows of state. Count it up when a row no longer reads as before: old ones are then refused."""
 
-_CLOCK_KEY = b"c"
+CLOCK_KEY = b"c"
+"""The row of the partition's clock: microseconds UTC, eight bytes. It never goes back."""
 _PROGRAM_PREFIX = b"g"
 _PROGRAMS_KEPT = 10_000
 
@@ -121,7 +122,7 @@ class CashbackFold:
 
     def restored(self) -> None:
         for key, row in self.store.items():
-            if key == _CLOCK_KEY:
+            if key == CLOCK_KEY:
                 self.log.clock = self._kept_clock = int.from_bytes(row, "big")
             elif key.startswith(_PROGRAM_PREFIX):
                 self.log.catalogue.add(_program_in(row))
@@ -155,7 +156,7 @@ class CashbackFold:
     def before_commit(self) -> None:
         if self.log.clock != self._kept_clock:
             self._kept_clock = self.log.clock
-            self.store.put(_CLOCK_KEY, self._kept_clock.to_bytes(8, "big"))
+            self.store.put(CLOCK_KEY, self._kept_clock.to_bytes(8, "big"))
         self._report(self)
 
     def _time_of(self, record: InputRecord) -> Micros:

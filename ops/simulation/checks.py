@@ -18,6 +18,7 @@ from schemas.codec import decode
 from schemas.times import DAY
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES, STATE
 from streams.engine.position import POSITION_KEY, Position
+from streams.fold import CLOCK_KEY
 
 _MAX_AGE = 35 * DAY
 
@@ -54,6 +55,7 @@ class Published:
     cases: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[Appended] = field(default_factory=list)
     position: int = 0
+    clock: int = 0
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Cashbacks by id: what their created event said and how they stand."""
     pending: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -84,6 +86,8 @@ class StepChecks:
         for record in records:
             if record.topic != STATE.name:
                 self._output(published, record, clock=log.clocks[at])
+            elif record.key == CLOCK_KEY:
+                _tick(published, record.value, clock=log.clocks[at])
 
     def _position(self, records: list[Appended]) -> int:
         positions = [r.value for r in records if r.topic == STATE.name and r.key == POSITION_KEY]
@@ -105,6 +109,14 @@ class StepChecks:
             published.cases.append(datum)
         else:
             raise Broken("topics", f"{name} on {record.topic}")
+
+
+def _tick(published: Published, row: bytes | None, *, clock: int) -> None:
+    """The clock of the state moves forward only, and no further than the log says."""
+    said = int.from_bytes(row or b"", "big")
+    if not published.clock <= said <= clock:
+        raise Broken("I7", f"the clock went from {published.clock} to {said}, the log is at {clock}")
+    published.clock = said
 
 
 def _step(published: Published, name: str, datum: dict[str, Any], clock: int) -> None:

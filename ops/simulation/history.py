@@ -166,5 +166,6 @@ class _Logs:
 
 def _behind(draw: Draw) -> tuple[float, float, int]:
     """Another leader, whose clock is behind: which part of the log it appends, and by how many ms."""
-    begin = draw()
-    return begin, begin + draw() / 2, 1 + int(draw() * (3_600_000, 3 * 86_400_000)[int(draw() * 2)])
+    begin = draw() / 2
+    most = (3_600_000, 3 * 86_400_000, 30 * 86_400_000)[int(draw() * 3)]
+    return begin, begin + draw(), 1 + int(draw() * most)

@@ -33,7 +33,7 @@ FAULTS_MAX = 12
 """A history; a third of the histories have few of them, and some none."""
 _STEPS_A_RECORD = 8
 _COMPARED_EVERY = 8
-"""Histories of which the whole state is compared, too: it costs as much again as running them."""
+"""Histories of which the whole state is compared, too: it costs a third of running them."""
 _INTERLUDE = 0.06
 _CRASH = 0.02
 _TROUBLE = 0.02
