@@ -3,12 +3,12 @@
 A payment's time begins on our clock right before it is handed to the producer and ends on the same clock when
 a client of the database sees its entry committed; between two looks lie a few milliseconds, which count in
 full. Every payment is a purchase of its own that earns cashback, so each is one entry. Members come again to
-the same few shops: their accounts are opened during the warm-up.
+the same few shops: their accounts are opened before, and what that left undone is done when the clock starts.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,27 +30,32 @@ from schemas.transactions import SETTLED, Transaction, to_datum
 
 LOOK_EVERY_S = 0.01
 WRITE_EVERY_S = 0.005
-WARM_UP_S = 10.0
+WARM_UP_S = 5.0
 POSTED_TIMEOUT_S = 30.0
-MEMBERS = 5_000
 MERCHANTS = 50
 SHOPS_A_MEMBER = 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`per_s` payments a second for `seconds`, after ten seconds of warm-up at the same rate."""
+    """`per_s` payments a second of `members` for `seconds`, after a warm-up at the same rate."""
 
     per_s: int = 5_000
     seconds: int = 30
+    members: int = 5_000
     warm_up_s: float = WARM_UP_S
     brokers: str | None = None
     database: str | None = None
 
     @property
+    def opening(self) -> int:
+        """Payments that open accounts: each member at each of its shops."""
+        return self.members * SHOPS_A_MEMBER
+
+    @property
     def unmeasured(self) -> int:
-        """Payments of the warm-up."""
-        return int(self.per_s * self.warm_up_s)
+        """Payments before the clock starts."""
+        return self.opening + int(self.per_s * self.warm_up_s)
 
     @property
     def payments(self) -> int:
@@ -85,23 +90,27 @@ class LatencyReport:
 def bench_latency(plan: Plan, settings: Settings, data: Path, *, say: Say = lambda _: None) -> LatencyReport:
     """Run the whole system under `data` and measure. Raises `BenchFailed`, `StartError`."""
     settings = settings.model_copy(update={"clock": "broker"})
-    values = _payments(plan.payments)
+    values = _payments(plan)
     with Stack(settings, data, brokers=plan.brokers, database=plan.database, say=say) as stack:
         with InputsWriter(stack.settings) as writer:
             writer.write_program(history.campaign())
-        say(f"{plan.per_s:,} payments a second for {plan.warm_up_s:.0f} + {plan.seconds} s")
         with _ledger_watch(stack.settings, plan.payments) as posted_at_s:
-            written_at_s, used = _write(stack, values, plan)
-            _await_posted(posted_at_s, plan)
+            say(f"{plan.opening:,} payments that open accounts")
+            written_at_s = _written_at_once(stack.settings, values[: plan.opening])
+            _await_posted(posted_at_s, plan.opening)
+            say(f"{plan.per_s:,} payments a second for {plan.warm_up_s:.0f} + {plan.seconds} s")
+            paced_at_s, used = _written_at_pace(stack, values[plan.opening :], plan)
+            written_at_s += paced_at_s
+            _await_posted(posted_at_s, plan.payments)
     return _report(plan, settings, written_at_s, posted_at_s, used)
 
 
-def _payments(wanted: int) -> list[tuple[bytes, bytes]]:
+def _payments(plan: Plan) -> list[tuple[bytes, bytes]]:
     """Keys and values, encoded before the clock runs; the receipt carries the payment's number."""
     occurred_at = time.time_ns() // 1_000
     made = []
-    for number in range(wanted):
-        visit, member = divmod(number, MEMBERS)
+    for number in range(plan.payments):
+        visit, member = divmod(number, plan.members)
         merchant = (member + visit % SHOPS_A_MEMBER) % MERCHANTS
         payment = Transaction(
             "partner-0", f"{occurred_at:x}-{number:08d}", f"m_{member:024x}",
@@ -112,31 +121,51 @@ def _payments(wanted: int) -> list[tuple[bytes, bytes]]:
     return made
 
 
-def _write(
-    stack: Stack, payments: list[tuple[bytes, bytes]], plan: Plan
+class _Writer:
+    """Hands payments over and remembers when."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.written_at_s: list[float] = []
+        self._topic = INPUTS.full_name(settings.topic_prefix)
+        self._failures: list[Any] = []
+        failed = self._failures.append
+        options = {"linger.ms": 5, "delivery.report.only.error": True}
+        self._producer = inputs_producer(settings, delivered=lambda error, _: failed(error), **options)
+
+    def write(self, payments: Sequence[tuple[bytes, bytes]]) -> None:
+        for key, value in payments:
+            self.written_at_s.append(time.monotonic())
+            self._producer.produce(self._topic, value, key)
+        self._producer.poll(0)
+
+    def finish(self) -> None:
+        if self._producer.flush(POSTED_TIMEOUT_S) or self._failures:
+            raise InputsUnavailable(f"{self._topic}: the payments to measure with could not be written")
+
+
+def _written_at_once(settings: Settings, payments: Sequence[tuple[bytes, bytes]]) -> list[float]:
+    writer = _Writer(settings)
+    writer.write(payments)
+    writer.finish()
+    return writer.written_at_s
+
+
+def _written_at_pace(
+    stack: Stack, payments: Sequence[tuple[bytes, bytes]], plan: Plan
 ) -> tuple[list[float], dict[str, float]]:
     """When each payment was handed over, and CPU seconds used by part since the warm-up."""
-    topic = INPUTS.full_name(stack.settings.topic_prefix)
-    failures: list[Any] = []
-    options = {"linger.ms": 5, "delivery.report.only.error": True}
-    producer = inputs_producer(stack.settings, delivered=lambda error, _: failures.append(error), **options)
-    written_at_s: list[float] = []
-    parts = _parts(stack)
+    writer, parts = _Writer(stack.settings), _parts(stack)
     before: dict[str, float] = {}
     began_s = time.monotonic()
-    while len(written_at_s) < len(payments):
-        due = min(len(payments), int((time.monotonic() - began_s) * plan.per_s) + 1)
-        for key, value in payments[len(written_at_s) : due]:
-            written_at_s.append(time.monotonic())
-            producer.produce(topic, value, key)
-        producer.poll(0)
-        if not before and len(written_at_s) >= plan.unmeasured:
+    while (written := len(writer.written_at_s)) < len(payments):
+        if not before and written >= plan.per_s * plan.warm_up_s:
             before = _cpu_s(parts)
+        due = int((time.monotonic() - began_s) * plan.per_s) + 1
+        writer.write(payments[written:due])
         time.sleep(WRITE_EVERY_S)
     after = _cpu_s(parts)
-    if producer.flush(POSTED_TIMEOUT_S) or failures:
-        raise InputsUnavailable(f"{topic}: the payments to measure with could not be written")
-    return written_at_s, {name: after[name] - before[name] for name in parts}
+    writer.finish()
+    return writer.written_at_s, {name: after[name] - before[name] for name in parts}
 
 
 @contextmanager
@@ -171,12 +200,12 @@ def _ledger_watch(settings: Settings, payments: int) -> Iterator[list[float | No
 _NEWER = "SELECT entry_id, receipt_id::int FROM entries WHERE entry_id > %s"
 
 
-def _await_posted(posted_at_s: list[float | None], plan: Plan) -> None:
+def _await_posted(posted_at_s: list[float | None], payments: int) -> None:
     deadline = time.monotonic() + POSTED_TIMEOUT_S
-    while None in posted_at_s:
+    while None in posted_at_s[:payments]:
         if time.monotonic() > deadline:
-            missing = posted_at_s.count(None)
-            raise BenchFailed(f"{missing:,} of {plan.payments:,} payments were not in the ledger in time")
+            missing = posted_at_s[:payments].count(None)
+            raise BenchFailed(f"{missing:,} of {payments:,} payments were not in the ledger in time")
         time.sleep(0.1)
 
 

@@ -36,7 +36,7 @@ def peers(
 
 def latency(
     per_s: Annotated[int, typer.Option(min=10, help="Payments a second")] = 5_000,
-    seconds: Annotated[int, typer.Option(min=1, help="For so long, after ten seconds of warm-up")] = 30,
+    seconds: Annotated[int, typer.Option(min=1, help="For so long, after a warm-up")] = 30,
     brokers: Brokers = None,
     database: Database = None,
     as_json: AsJson = False,

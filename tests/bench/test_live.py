@@ -10,7 +10,7 @@ from ops.settings import Settings
 def test_latency_is_that_of_every_payment_that_was_written_after_the_warm_up(
     broker: str, database: str, topic_prefix: str, data_directory: Path
 ) -> None:
-    plan = latency.Plan(per_s=100, seconds=2, warm_up_s=1.0, brokers=broker, database=database)
+    plan = latency.Plan(per_s=100, seconds=2, members=20, warm_up_s=1.0, brokers=broker, database=database)
     report = latency.bench_latency(plan, Settings(topic_prefix=topic_prefix), data_directory)
     assert report.payments == 200
     assert report.written_per_s > 0
