@@ -30,7 +30,7 @@ def peers(
     """Measure the engine beside Kafka Streams, Quix Streams, stock Faust and a bare loop at one same step."""
     from ops.bench.peers.run import Plan, bench_peers
 
-    plan = Plan(records, slow_records, repeat, commit_interval_ms, tuple(only or ()), brokers=brokers)
+    plan = Plan(records, slow_records, repeat, commit_interval_ms, only=tuple(only or ()), brokers=brokers)
     _end_with(bench_peers(plan, get_settings(), say=_say).as_json(), as_json)
 
 
