@@ -1,6 +1,7 @@
 # Needs Python 3.11 or later and make; everything else is fetched into .venv from uv.lock.
 #   make demo   a real grocery year becomes cashback, with proof     make up     run it on this machine
 #   make test   all tests      make check   lint, types, imports     make bench  how fast it is
+#   make simulate, torture, mutants: the long proofs, see ARCHITECTURE.md
 # Arguments go through ARGS: make demo ARGS="--households all"
 
 .PHONY: demo test check bench up torture .venv simulate mutants
