@@ -71,7 +71,7 @@ class Moody(receiver.Receiver):
         elif behaviour is Behaviour.RESETS:
             _reset(request)
         elif behaviour is Behaviour.ENDLESS:
-            stream = web.StreamResponse(status=200)
+            stream = web.StreamResponse(status=500)  # a 2xx would say that it has it
             await stream.prepare(request)
             with contextlib.suppress(ConnectionError):  # a sender reads a bounded part and hangs up
                 for _ in range(_ENDLESS_CHUNKS_MAX):
