@@ -1,4 +1,4 @@
-"""Reads what the sinks wrote: entries, balances, cases, the proof, the queue of webhooks."""
+"""Reads what the sinks wrote: entries, balances, cases, webhooks."""
 
 from typing import Any, LiteralString
 
@@ -36,11 +36,7 @@ SELECT case_id, revision, opened_at, updated_at, cashback_id, transaction_id, sh
        payload_hash
 FROM reversal_cases ORDER BY case_id, revision
 """
-PROOF = "SELECT coalesce(sum(abs(proof)), 0)::bigint FROM reconciliation"
 POSITIONS = "SELECT topic, partition, next_offset FROM sink_positions"
-REFUSED = "SELECT topic, partition, record_offset, reason FROM ledger_quarantine"
-QUEUED = "SELECT count(*) FROM webhook_queue WHERE due_at <= now()"
-UNDELIVERED = "SELECT count(*) FROM webhook_queue"
 
 
 class Book:
@@ -52,21 +48,6 @@ class Book:
     def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         return self._connection.execute(query).fetchall()
-
-    def number(self, query: LiteralString) -> int:
-        """The only value of the only row."""
-        return int(self.rows(query)[0][0])
-
-    def entries(self) -> list[tuple[str, str]]:
-        """Entries as the recomputation names them: (cashback, transition)."""
-        return [(row[0], row[1]) for row in self.rows(ENTRIES)]
-
-    def balances(self) -> list[tuple[str, str, str, int]]:
-        """Accounts as the recomputation names them: kind, owner, asset, credits minus debits."""
-        return [
-            (kind, f"{mode}:{partner}:{member}" if member else f"{mode}:{merchant}", asset, balance)
-            for kind, mode, partner, member, merchant, asset, balance in self.rows(ACCOUNTS)
-        ]
 
     def whole(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything the ledger says, without numbers that depend on who came first."""

@@ -1,13 +1,13 @@
 """Reads topics as a careful consumer does: only what is committed, from the beginning."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from ops.partitions.reading import headers_of
+from ops.torture.looking import reader
 from schemas.codec import decode
 
 END_S_MAX = 60.0
@@ -85,29 +85,13 @@ class Tail:
         error = message.error()
         if error is None:
             assert offset is not None
-            headers: Any = message.headers() or ()
-            self.records[partition].append(Record(offset, message.key(), message.value(), tuple(headers)))
+            headers = tuple(headers_of(message))
+            self.records[partition].append(Record(offset, message.key(), message.value(), headers))
             return 1
         if error.code() != KafkaError._PARTITION_EOF:
             raise KafkaException(error)
         self._ends.add(partition)
         return 0
-
-
-def reader(brokers: str, isolation_level: str, group: str = "nobody") -> Consumer:
-    """A consumer that joins no group and commits nothing."""
-    return Consumer(
-        {
-            "bootstrap.servers": brokers,
-            "group.id": group,
-            "isolation.level": isolation_level,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-        }
-    )
 
 
 def read_all(brokers: str, topic: str, partitions: int) -> list[list[Record]]:
@@ -117,13 +101,3 @@ def read_all(brokers: str, topic: str, partitions: int) -> list[list[Record]]:
         return tail.pull_to_the_end()
     finally:
         tail.close()
-
-
-def by_member(partitions: Sequence[Sequence[Record]]) -> Iterator[dict[str, Any]]:
-    """The data of all records, a member after the other, each in the order of its log."""
-    members: dict[bytes | None, list[Record]] = defaultdict(list)
-    for records in partitions:
-        for record in records:
-            members[record.key].append(record)
-    for records_of_one in members.values():
-        yield from (record.datum for record in records_of_one)
