@@ -2,9 +2,9 @@
 
 from heapq import heappop, heappush
 
-from schemas.times import Micros
+from schemas.times import MINUTE, Micros
 
-DRAWER: Micros = 3_600 * 1_000_000
+DRAWER: Micros = 60 * MINUTE
 """An hour: what is due later than the open drawer lies unsorted in one of its own."""
 
 

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ops import metrics
+from schemas.times import SECOND
 from streams.fold import CashbackFold
 
 _PARKED_ENDS = {"parked_too_long": "too_long", "parked_conflict": "conflict"}
 _QUARANTINED = {"parked_too_long": "parked_too_long", "parked_conflict": "conflict"}
 _TRANSITIONS = {"CashbackCreated": "created", "CashbackCleared": "cleared", "CashbackReverted": "reverted"}
-_SECOND = 1_000_000
 
 
 class WorkerTelemetry:
@@ -38,7 +38,7 @@ class WorkerTelemetry:
         label, waits_since = str(partition), fold.log.parked.oldest_at()
         waited = 0 if waits_since is None else max(0, fold.log.clock - waits_since)
         metrics.parked.labels(label).set(len(fold.log.parked))
-        metrics.parked_oldest_seconds.labels(label).set(waited / _SECOND)
+        metrics.parked_oldest_seconds.labels(label).set(waited / SECOND)
         metrics.due_items.labels(label).set(len(fold.log.due))
         metrics.state_rows.labels(label).set(len(fold.store))
 

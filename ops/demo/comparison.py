@@ -27,6 +27,7 @@ from ops.oracle.compare import (
     compare_webhooks,
 )
 from ops.oracle.differences import Difference
+from ops.partitions.reading import headers_of
 from ops.settings import Settings
 from schemas.clock import clock_of
 from schemas.codec import decode
@@ -140,7 +141,7 @@ class _Side:
         for message in records(self._settings, INPUTS):
             place = message.partition() or 0
             # Ticks move the clock too, and a later load may begin with an earlier one.
-            clocks[place] = max(clocks[place], clock_of(message.headers()) or 0)  # type: ignore[arg-type]
+            clocks[place] = max(clocks[place], clock_of(headers_of(message)) or 0)
             try:
                 name, datum = decode(message.value())
             except Undecodable:

@@ -81,13 +81,6 @@ class Cluster:
         """All brokers, past whatever stands between them and clients."""
         return ",".join(f"{LOOPBACK}:{ports.broker}" for ports in self.ports.values())
 
-    @property
-    def client_bootstrap(self) -> str:
-        """All brokers as clients are told."""
-        return ",".join(
-            f"{LOOPBACK}:{self.advertise(node, ports.client)}" for node, ports in self.ports.items()
-        )
-
     def start(self) -> None:
         """All brokers up. Raises `StartError`. Call it from a thread that lives as long as they do."""
         first = next(iter(self.brokers.values()))

@@ -73,9 +73,10 @@ def _rebuild(
     topic_id: str,
     repeat_outputs: bool,
 ) -> Rebuilt:
-    # Once before anybody is thrown out, for what must be refused; then again, for what is final.
-    _, position = _changelog(engine, partition)
-    _decided(settings, engine, brokers, partition, position, repeat_outputs)
+    # What must be refused is, before anybody is thrown out; where the group has an offset nothing has to be.
+    if brokers.committed(partition) == 0:
+        _, position = _changelog(engine, partition)
+        _decided(settings, engine, brokers, partition, position, repeat_outputs)
     transactions = PartitionTransactions(engine, partition, brokers)
     try:
         # A worker that still runs is fenced off, and we are when it comes back.

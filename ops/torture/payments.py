@@ -7,6 +7,8 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
+from ops.simulation.programs import iso
+
 Line = dict[str, Any]
 
 BEGIN = datetime(2025, 1, 6, 8, 0, tzinfo=UTC)
@@ -90,11 +92,6 @@ def mixed_programs() -> list[Line]:
             "reward": {"type": "flat", "amount": 25},
         },
     ]
-
-
-def iso(at: datetime) -> str:
-    """ISO 8601 with Z."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def _purchase(

@@ -375,7 +375,7 @@ cdef class Codec:
         found = <tuple>reader
         data.end = data.at + size
         data.at += HEAD
-        data.plain = True
+        data.plain = as_fields    # nobody asks for it otherwise
         try:
             if as_fields:
                 datum = read_fields(<Step>PyTuple_GET_ITEM(found, 1), &data)
