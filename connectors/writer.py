@@ -47,6 +47,7 @@ def inputs_producer(settings: Settings, *, delivered: Delivered, **overrides: An
             "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
             "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
             "delivery.timeout.ms": DELIVERY_TIMEOUT_S * 1_000,
+            "reconnect.backoff.max.ms": 1_000,
             "linger.ms": 20,
             "on_delivery": delivered,
             # Failures come back to us; librdkafka need not write them on standard error too.

@@ -1,6 +1,5 @@
 """Looks at topics, groups and tables past everything that is broken; no answer is an answer too."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -47,18 +46,17 @@ class Table:
             self._connection = None
 
 
-class Group:
-    """How far a topic goes, and how far a group has come."""
+class Topic:
+    """How far a topic goes."""
 
-    def __init__(self, brokers: str, topic: str, partitions: int, group: str) -> None:
+    def __init__(self, brokers: str, topic: str, partitions: int) -> None:
         self._brokers = brokers
         self._admin = self._ask()
-        self._consumer = reader(brokers, "read_uncommitted", group)
-        self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        self.places = [TopicPartition(topic, partition) for partition in range(partitions)]
 
     def ends(self) -> list[int]:
         """The end of every partition. Raises `NoAnswer`."""
-        asked = dict.fromkeys(self._places, _LATEST)
+        asked = dict.fromkeys(self.places, _LATEST)
         try:
             answers = self._admin.list_offsets(asked, request_timeout=ASK_S)
             ends = {place.partition: answer.result(ASK_S).offset for place, answer in answers.items()}
@@ -66,7 +64,18 @@ class Group:
             # One that knew the leaders of before asks with their epoch for ever.
             self._admin = self._ask()
             raise NoAnswer(str(error)) from error
-        return [ends[place.partition] for place in self._places]
+        return [ends[place.partition] for place in self.places]
+
+    def _ask(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._brokers, "log_level": 0})
+
+
+class Group:
+    """How far a group has come in a topic."""
+
+    def __init__(self, brokers: str, topic: Topic, group: str) -> None:
+        self._consumer = reader(brokers, "read_uncommitted", group)
+        self._places = topic.places
 
     def committed(self) -> list[int]:
         """The offsets that are committed, 0 where none is. Raises `NoAnswer`."""
@@ -79,9 +88,6 @@ class Group:
                 raise NoAnswer(str(place.error))
         return [max(0, place.offset) for place in offsets]
 
-    def _ask(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self._brokers, "log_level": 0})
-
     def close(self) -> None:
         """Ask no more."""
         self._consumer.close()
@@ -92,6 +98,9 @@ class End:
     """Where a partition ends for who reads only what is committed."""
 
     next_offset: int = 0
+    """After the last record."""
+    passed: int = 0
+    """The end as it was reached: after the last record and the markers of its transaction."""
     times: int = 0
     """How often the end was reached."""
 
@@ -119,6 +128,7 @@ class Follower:
                         self.kept[partition] = message.value()
                 elif error.code() == KafkaError._PARTITION_EOF:
                     self.ends[partition].times += 1
+                    self.ends[partition].passed = offset or 0
                 elif error.fatal() or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
                     raise KafkaException(error)
 
@@ -142,8 +152,3 @@ def reader(brokers: str, isolation_level: str, group: str = "nobody") -> Consume
             "log_level": 0,
         }
     )
-
-
-def next_offsets(ends: Sequence[End]) -> list[int]:
-    """Of each partition."""
-    return [end.next_offset for end in ends]

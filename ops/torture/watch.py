@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from ops.settings import Settings
-from ops.torture.looking import Follower, Group, NoAnswer, Table, next_offsets
+from ops.torture.looking import Follower, Group, NoAnswer, Table, Topic
 from ops.torture.receiver import counts
 from ops.torture.waiting import Interrupted, NotInTime
 from schemas.topics import CASHBACK_EVENTS, INPUTS, STATE, WORKER_GROUP
@@ -62,7 +62,9 @@ class Watch:
         prefix, brokers, partitions = settings.topic_prefix, settings.brokers, settings.partitions
         self._events = CASHBACK_EVENTS.full_name(prefix)
         self._receiver_port = receiver_port
-        self._group = Group(brokers, INPUTS.full_name(prefix), partitions, prefix + WORKER_GROUP)
+        self._input = Topic(brokers, INPUTS.full_name(prefix), partitions)
+        self._output = Topic(brokers, self._events, partitions)
+        self._group = Group(brokers, self._input, prefix + WORKER_GROUP)
         self._outputs = Follower(brokers, self._events, partitions)
         self._changelog = Follower(brokers, STATE.full_name(prefix), partitions, keep_key=POSITION_KEY)
         self._table = Table(settings.database_url)
@@ -142,10 +144,11 @@ class Watch:
             while not self._ending.wait(LOOK_EVERY_S):
                 began_s = monotonic()
                 try:
-                    committed, ends = self._group.committed(), self._group.ends()
+                    committed, ends = self._group.committed(), self._input.ends()
+                    output_ends = self._output.ends()
                     self._outputs.pull()
                     self._changelog.pull()
-                    now = self._stages(committed, ends)
+                    now = self._stages(committed, ends, output_ends)
                 except NoAnswer as error:
                     self._no_answer = str(error)
                     continue
@@ -163,16 +166,16 @@ class Watch:
             self._now, self._began_s = now, began_s
             self._changed.notify_all()
 
-    def _stages(self, committed: list[int], ends: list[int]) -> Stages:
+    def _stages(self, committed: list[int], ends: list[int], output_ends: list[int]) -> Stages:
         posted = dict(self._table.rows(_POSITIONS, self._events))
         queued = bool(self._table.value(_QUEUED))
-        outputs = next_offsets(self._outputs.ends)
         return {
             Stage.INTAKE: [self.intake()],
             Stage.INPUT: [Place(done, waits=done < end) for done, end in zip(committed, ends, strict=True)],
             Stage.LEDGER: [
-                Place(posted.get(partition, 0), waits=posted.get(partition, 0) < end)
-                for partition, end in enumerate(outputs)
+                # Whoever follows the topic may be as late as the ledger: its end is asked for.
+                Place(at := posted.get(partition, 0), waits=at < read.next_offset or read.passed < end)
+                for partition, (read, end) in enumerate(zip(self._outputs.ends, output_ends, strict=True))
             ],
             Stage.WEBHOOKS: [Place(self._delivered(), waits=queued)],
         }

@@ -184,6 +184,8 @@ def _consumer(settings: Settings, sink: str) -> Consumer:
             "auto.offset.reset": "error",
             "queued.max.messages.kbytes": 16_384,
             "fetch.wait.max.ms": 50,
+            # The default grows to 10 s: a broker that is back would stay unread for that long.
+            "reconnect.backoff.max.ms": 1_000,
             "allow.auto.create.topics": False,
         }
     )

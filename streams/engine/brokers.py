@@ -61,6 +61,12 @@ class Brokers:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
+        self._client: dict[str, Any] = {
+            "bootstrap.servers": settings.brokers,
+            "log_level": 3,
+            # The default grows to 10 s: a broker that is back would stay unknown for that long.
+            "reconnect.backoff.max.ms": 1_000,
+        }
         self._consumer = self.consumer(
             {
                 "group.id": settings.app_id,
@@ -72,11 +78,11 @@ class Brokers:
 
     def producer(self, config: dict[str, Any]) -> Producer:
         """A producer of these brokers. A simulation hands out its own here."""
-        return Producer({"bootstrap.servers": self._settings.brokers, "log_level": 3, **config}, logger=_LOG)
+        return Producer({**self._client, **config}, logger=_LOG)
 
     def consumer(self, config: dict[str, Any]) -> Consumer:
         """A consumer of these brokers, in no group."""
-        return Consumer({"bootstrap.servers": self._settings.brokers, "log_level": 3, **config}, logger=_LOG)
+        return Consumer({**self._client, **config}, logger=_LOG)
 
     def bounds(self, topic: str, partition: int) -> Bounds:
         """Raises KafkaException."""
@@ -143,6 +149,6 @@ class Brokers:
 
     def topic_id(self, name: str) -> str:
         """The id of a topic, which one created anew under its name does not have. Raises KafkaException."""
-        admin = AdminClient({"bootstrap.servers": self._settings.brokers, "log_level": 3}, logger=_LOG)
+        admin = AdminClient(self._client, logger=_LOG)
         described = admin.describe_topics(TopicCollection([name]), request_timeout=_ASK_S)
         return str(described[name].result().topic_id)

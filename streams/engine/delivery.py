@@ -20,6 +20,7 @@ from faust.types.tuples import ConsumerMessage
 
 from streams.engine.assignment import Assignment
 from streams.engine.batch import Batch
+from streams.engine.connecting import connect_briefly
 from streams.engine.exits import ExitCode, FailStop
 from streams.engine.lenient import read_leniently
 from streams.engine.settings import EngineSettings
@@ -49,6 +50,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         settings = self.transport.settings
         self._assignor = self.app.assignor
         read_leniently()
+        connect_briefly()
         return aiokafka.AIOKafkaConsumer(
             bootstrap_servers=settings.brokers.split(","),
             client_id=settings.app_id,

@@ -33,16 +33,16 @@ def open_partition(
     context: Context, partition: int, *, brokers: Brokers, topic_id: str, cancelled: threading.Event
 ) -> OpenedPartition | None:
     """Runs in a thread of its own. None = cancelled; a failure ends the process."""
+    if cancelled.is_set():
+        return None
+    transactions = PartitionTransactions(
+        context.settings,
+        partition,
+        brokers,
+        context.failpoint,
+        wants_standing=context.stores.wants_standing,
+    )
     try:
-        if cancelled.is_set():
-            return None
-        transactions = PartitionTransactions(
-            context.settings,
-            partition,
-            brokers,
-            context.failpoint,
-            wants_standing=context.stores.wants_standing,
-        )
         # First the fence: after it, what the changelog holds is final.
         transactions.fence()
         try:
@@ -50,6 +50,10 @@ def open_partition(
         except RestoreCancelled:
             transactions.close()
             return None
+        except StateUnfit:
+            # Changelog and group offset are two looks: a new owner's commit between them is no lost state.
+            transactions.prove_ownership()
+            raise
     except PositionOutsideLog as error:
         context.fail_stop.end(ExitCode.POSITION_OUTSIDE_LOG, str(error), partition=partition)
     except StateUnfit as error:
@@ -57,12 +61,11 @@ def open_partition(
     except (StoreFailed, DamagedState, OSError) as error:
         context.fail_stop.end(ExitCode.LOCAL_STATE_FAILED, str(error), partition=partition)
     except KafkaException as error:
-        context.fail_stop.end(
-            ExitCode.RESTORE_FAILED,
-            "Kafka refused the fence or the restore",
-            cause=error,
-            partition=partition,
-        )
+        if transactions.fenced(error):
+            code, reason = ExitCode.FENCED, "another worker took the partition over while it was restored"
+        else:
+            code, reason = ExitCode.RESTORE_FAILED, "Kafka refused the fence or the restore"
+        context.fail_stop.end(code, reason, cause=error, partition=partition)
     except BaseException as error:  # noqa: BLE001 - ends the process
         context.fail_stop.end(
             ExitCode.RESTORE_FAILED, str(error) or "the fold raised", cause=error, partition=partition

@@ -88,6 +88,16 @@ class PartitionTransactions:
         deadline = monotonic() + 3 * self._settings.half_transaction_s
         self._retry(self._producer.init_transactions, deadline)
 
+    def prove_ownership(self) -> None:
+        """Ask the brokers whether the id is still ours. It leaves a transaction open: only for who ends next.
+
+        Raises KafkaException, of which `fenced` tells whether another worker took the id over.
+        """
+        self._producer.begin_transaction()
+        offset = TopicPartition(self._settings.input_topic, self._partition, 0)
+        send_offsets = partial(self._producer.send_offsets_to_transaction, [offset], self._group_metadata)
+        self._retry(send_offsets, monotonic() + self._settings.half_transaction_s)
+
     def send(
         self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None, /
     ) -> None:
@@ -109,7 +119,9 @@ class PartitionTransactions:
         """
         if self.opened_at is None:
             self._begin()
-        deadline = monotonic() + self._settings.half_transaction_s
+        # Electing other leaders and coordinators takes seconds: to leave for it would only take longer. Once
+        # the brokers aborted what they did not hear of in time, the answer is that this producer is fenced.
+        deadline = monotonic() + 2 * self._settings.half_transaction_s
         produce, changelog, partition = self._produce, self._settings.changelog_topic, self._partition
         for key, value in rows.items():
             try:
