@@ -24,6 +24,9 @@ FAMILIES = 128
 MEMBERS = (("bank", "ann"), ("bank", "ben"), ("wallet", "ann"))
 HOUR = 60 * MINUTE
 MAX_SKEW = 5 * MINUTE
+LATEST = 170 * DAY
+"""Nothing is said later than this after the start: the stages forget a purchase 180 days after it finished, and
+the recomputation never does."""
 
 
 class Version(NamedTuple):
@@ -99,6 +102,7 @@ def payments(draw: Draw, start: Micros, partitions: int) -> list[Item]:
     for at, line in said:
         if draw() < 0.02:
             at -= 2 * MAX_SKEW  # said before it happened
+        at = min(at, start + LATEST)
         key = f"{line['partner_id']}:{line['member_id']}".encode()
         items.append(Item(at, crc32(key) % partitions, "payment", key, encode("Transaction", line), line))
     return items
