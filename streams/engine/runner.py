@@ -24,6 +24,10 @@ from streams.engine.work import BatchLost, PartitionWork
 SLICE_S = 0.01
 """The event loop (rebalance callbacks, other partitions' commits) waits at most this long for the fold."""
 
+COMMIT_GRACE_S = 1.0
+"""After a broker's end a call of librdkafka (2.16) may wait for ever, whatever time it was given. This long after
+that time it is not waited for: a process that starts anew is through sooner."""
+
 
 class PartitionRunner:
     """Owns fold, store and producer of a partition from the end of its restore until it is taken away.
@@ -167,7 +171,11 @@ class PartitionRunner:
         try:
             rows = self._work.rows()
             loop = asyncio.get_running_loop()
-            await _finish(loop.run_in_executor(self._executor, self._work.commit, rows))
+            late = loop.call_later(self._settings.half_transaction_s + COMMIT_GRACE_S, self._end_late_commit)
+            try:
+                await _finish(loop.run_in_executor(self._executor, self._work.commit, rows))
+            finally:
+                late.cancel()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - ends the process
@@ -175,6 +183,14 @@ class PartitionRunner:
         self._committed_at = monotonic()
         taken, self._taken = self._taken, []
         self._observer.committed(self.partition, len(rows), self._committed_at - started, taken)
+
+    def _end_late_commit(self) -> NoReturn:
+        self._fail_stop.end(
+            ExitCode.TRANSACTION_FAILED,
+            "a commit did not come back in the time it was given",
+            partition=self.partition,
+            offset=self._work.next_offset,
+        )
 
     def _fail(self, error: BaseException, *, offset: int) -> NoReturn:
         code, reason = ExitCode.FOLD_FAILED, "the fold raised"

@@ -119,9 +119,7 @@ class PartitionTransactions:
         """
         if self.opened_at is None:
             self._begin()
-        # Electing other leaders and coordinators takes seconds: to leave for it would only take longer. Once
-        # the brokers aborted what they did not hear of in time, the answer is that this producer is fenced.
-        deadline = monotonic() + 2 * self._settings.half_transaction_s
+        deadline = monotonic() + self._settings.half_transaction_s
         produce, changelog, partition = self._produce, self._settings.changelog_topic, self._partition
         for key, value in rows.items():
             try:
