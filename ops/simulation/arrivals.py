@@ -25,8 +25,8 @@ MEMBERS = (("bank", "ann"), ("bank", "ben"), ("wallet", "ann"))
 HOUR = 60 * MINUTE
 MAX_SKEW = 5 * MINUTE
 LATEST = 170 * DAY
-"""Nothing is said later than this after the start: the stages forget a purchase 180 days after it finished, the
-recomputation never does."""
+"""Nothing is said later than this after the start: the stages forget a purchase 180 days after it finished,
+the recomputation never does."""
 
 
 class Version(NamedTuple):

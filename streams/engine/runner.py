@@ -25,8 +25,8 @@ SLICE_S = 0.01
 """The event loop (rebalance callbacks, other partitions' commits) waits at most this long for the fold."""
 
 COMMIT_GRACE_S = 1.0
-"""After a broker's end a call of librdkafka (2.16) may wait for ever, whatever time it was given. This long after
-that time it is not waited for: a process that starts anew is through sooner."""
+"""Offsets sent to a group coordinator that died may wait for ever (librdkafka issues 5456 and 5511), whatever
+time they were given. So long after that time they are not waited for: a new process is through sooner."""
 
 
 class PartitionRunner:
