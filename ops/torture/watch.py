@@ -6,6 +6,7 @@ no offset that is committed may be ahead of the position in the changelog.
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from http.client import HTTPException
@@ -144,16 +145,17 @@ class Watch:
             while not self._ending.wait(LOOK_EVERY_S):
                 began_s = monotonic()
                 try:
-                    committed, ends = self._group.committed(), self._input.ends()
-                    output_ends = self._output.ends()
+                    ends, output_ends = self._input.ends(), self._output.ends()
                     self._outputs.pull()
                     self._changelog.pull()
-                    now = self._stages(committed, ends, output_ends)
+                    now = self._stages(ends, output_ends)
                 except NoAnswer as error:
                     self._no_answer = str(error)
                     continue
-                self._check_offsets(committed)
                 self._take(now, began_s)
+                # Apart: the group's coordinator may be away while all goes on.
+                with suppress(NoAnswer):
+                    self._check_offsets(self._group.committed())
         except BaseException as error:  # noqa: BLE001 - raised again in whoever looks
             with self._changed:
                 self._failure = error
@@ -166,12 +168,14 @@ class Watch:
             self._now, self._began_s = now, began_s
             self._changed.notify_all()
 
-    def _stages(self, committed: list[int], ends: list[int], output_ends: list[int]) -> Stages:
+    def _stages(self, ends: list[int], output_ends: list[int]) -> Stages:
         posted = dict(self._table.rows(_POSITIONS, self._events))
         queued = bool(self._table.value(_QUEUED))
         return {
             Stage.INTAKE: [self.intake()],
-            Stage.INPUT: [Place(done, waits=done < end) for done, end in zip(committed, ends, strict=True)],
+            Stage.INPUT: [
+                Place(at := self._position(partition), waits=at < end) for partition, end in enumerate(ends)
+            ],
             Stage.LEDGER: [
                 # Whoever follows the topic may be as late as the ledger: its end is asked for.
                 Place(at := posted.get(partition, 0), waits=at < read.next_offset or read.passed < end)
@@ -186,11 +190,15 @@ class Watch:
         except (OSError, HTTPException) as error:
             raise NoAnswer(f"the receiver: {error}") from error
 
+    def _position(self, partition: int) -> int:
+        """Where the committed state stands."""
+        kept = self._changelog.kept[partition]
+        return Position.decode(kept).next_offset if kept is not None else 0
+
     def _check_offsets(self, committed: list[int]) -> None:
         now_s = monotonic()
         for partition, offset in enumerate(committed):
-            kept, times = self._changelog.kept[partition], self._changelog.ends[partition].times
-            position = Position.decode(kept).next_offset if kept is not None else 0
+            position, times = self._position(partition), self._changelog.ends[partition].times
             if offset <= position:
                 self._ahead_since.pop(partition, None)
                 continue
