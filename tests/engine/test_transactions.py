@@ -66,6 +66,15 @@ def test_a_new_owner_fences_the_old_one_and_drops_what_it_left_open(
     eventually(lambda: stage.read(stage.output_topic) == [(b"key", b"of the new")])
 
 
+def test_who_was_fenced_can_find_out_without_writing(own: Callable[..., PartitionTransactions]) -> None:
+    old = own()
+    new = own()
+    with pytest.raises(KafkaException) as refused:
+        old.prove_ownership()
+    assert old.fenced(refused.value)
+    new.prove_ownership()
+
+
 def test_more_output_than_the_queue_holds_waits_for_room(
     stage: Stage, own: Callable[..., PartitionTransactions]
 ) -> None:

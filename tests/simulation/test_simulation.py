@@ -52,6 +52,16 @@ def test_a_thousand_histories_hold_every_rule() -> None:
     assert [str(violation) for violation in sweep(0, 1_000, violations_max=1).violations] == []
 
 
+@pytest.mark.parametrize("seed", [77_267, 89_707])
+def test_a_new_owners_commit_is_not_taken_for_lost_state(seed: int) -> None:
+    assert attempt(World(seed)) is None
+
+
+@pytest.mark.parametrize("seed", [572_675, 604_153, 928_228])
+def test_nothing_arrives_after_its_purchase_is_forgotten(seed: int) -> None:
+    assert attempt(World(seed)) is None
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_ten_thousand_histories_hold_every_rule(two_thousand: Report) -> None:

@@ -1,0 +1,99 @@
+"""A commit that never comes back: nothing may wait for it longer than it was given."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, cast
+
+from streams.engine import EngineSettings, runner
+from streams.engine.exits import ExitCode, FailStop
+from streams.engine.observer import NoObserver
+from streams.engine.store import MemoryStores
+
+SETTINGS = EngineSettings(
+    brokers="nowhere:1",
+    app_id="a",
+    input_topic="i",
+    changelog_topic="c",
+    partitions=1,
+    commit_interval_ms=10,
+    transaction_timeout_ms=40,
+)
+
+
+class Recorded(FailStop):
+    """Notes the end instead of coming to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = asyncio.Event()
+        self.said: tuple[ExitCode, str] | None = None
+
+    def end(self, code: ExitCode, reason: str, **_: Any) -> Any:
+        self.said = self.said or (code, reason)
+        self.ended.set()
+
+
+class Swallowing:
+    """Transactions of which one commit never ends."""
+
+    opened_at: float | None = 0.0
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def serve(self) -> None: ...
+
+    def commit(self, *_: object) -> int:
+        self.released.wait()
+        return 0
+
+    def close(self) -> None: ...
+
+
+class NoFold:
+    def before_commit(self) -> None: ...
+
+
+@contextmanager
+def _at_work(stop: FailStop, transactions: Swallowing) -> Iterator[None]:
+    with ThreadPoolExecutor(1) as executor:
+        at_work = runner.PartitionRunner(
+            0,
+            fold=cast(Any, NoFold()),
+            store=MemoryStores().open(0),
+            transactions=cast(Any, transactions),
+            next_offset=0,
+            topic_id="id",
+            settings=SETTINGS,
+            executor=executor,
+            observer=NoObserver(),
+            fail_stop=stop,
+            pauses=[],
+        )
+        at_work.resume(1)
+        try:
+            yield
+        finally:
+            transactions.released.set()
+            for task in at_work._tasks:
+                task.cancel()
+
+
+def test_a_commit_that_never_comes_back_ends_the_worker(monkeypatch: Any) -> None:
+    monkeypatch.setattr(runner, "COMMIT_GRACE_S", 0.05)
+
+    async def scene() -> Recorded:
+        stop, transactions = Recorded(), Swallowing()
+        with _at_work(stop, transactions):
+            await asyncio.wait_for(stop.ended.wait(), 10)
+        return stop
+
+    stop = asyncio.run(scene())
+    assert stop.said is not None
+    assert stop.said[0] is ExitCode.TRANSACTION_FAILED
+    assert "did not come back" in stop.said[1]
