@@ -50,7 +50,7 @@ EXPECTED = {
     "ops.bench.peers.judge.Unreadable",
     "ops.demo.run.PartFailed",
     "ops.embedded.children.StartError",
-    "ops.partitions.grow.GrowRefused",
+    "ops.partitions.copying.GrowRefused",
     "ops.partitions.reading.LogUnreadable",
     "ops.partitions.rebuild.RebuildRefused",
     "ops.running.AlreadyRunningError",

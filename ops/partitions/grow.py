@@ -10,44 +10,32 @@ Ids do not depend on partitions: a ledger that reads the new events has them all
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from ops import topics
 from ops.partitions.compare import Comparison, compare
-from ops.partitions.merge import Entry, merge
-from ops.partitions.reading import UNREADABLE_HEADER, Partition, headers_of
+from ops.partitions.copying import ANSWER_S, Copy, GrowRefused, Say
+from ops.partitions.reading import Partition
 from ops.settings import Settings
 from ops.supervisor import Supervisor
 from ops.up import programs
-from schemas.clock import clock_header, clock_of
-from schemas.codec import decode, encode
-from schemas.errors import Rejected
+from schemas.codec import encode
 from schemas.times import Micros
-from schemas.topics import CASHBACK_EVENTS, INPUTS, PROGRAMS, REVERSAL_CASES, TOPICS, Topic
+from schemas.topics import CASHBACK_EVENTS, INPUTS, REVERSAL_CASES, TOPICS, Topic
 from streams.engine.brokers import Brokers
 from streams.topology import engine_settings
 
 TIME_TYPE = "message.timestamp.type"
-QUIET_S = 3.0
-"""Nobody writes to the old log when nothing came for so long: a ticker writes every second."""
 WORKER_READY_S = 120.0
 WORKER_STALLED_S = 120.0
-_ANSWER_S = 30.0
 _LOOK_EVERY_S = 0.2
 _LONG_AGO_MS = 1_000
-
-Say = Callable[[str], None]
-
-
-class GrowRefused(Exception):
-    """The log is not spread over more partitions; says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +65,7 @@ def grow(settings: Settings, *, to: int, prefix: str | None, discard: bool, say:
     say(f"Topics: {new_prefix}… with {to} partitions")
     filling = replace(INPUTS, config={**INPUTS.config, TIME_TYPE: "CreateTime"})
     topics.create(new, [filling, *(topic for topic in TOPICS if topic is not INPUTS)])
-    copy = _Copy(settings, new)
+    copy = Copy(settings, new)
     try:
         copy.run(say)
     finally:
@@ -97,7 +85,7 @@ def grow(settings: Settings, *, to: int, prefix: str | None, discard: bool, say:
 
 
 def _require_fit(settings: Settings, new: Settings, admin: AdminClient, *, discard: bool, say: Say) -> None:
-    known = admin.list_topics(timeout=_ANSWER_S).topics
+    known = admin.list_topics(timeout=ANSWER_S).topics
     old_name, new_name = (INPUTS.full_name(each.topic_prefix) for each in (settings, new))
     if old_name not in known:
         raise GrowRefused(f"{old_name}: there is no such topic; set CASHBACK_TOPIC_PREFIX to that of the log")
@@ -121,9 +109,9 @@ def _require_fit(settings: Settings, new: Settings, admin: AdminClient, *, disca
             f"{new_name}: left by a growing that did not end; run it again with --discard to begin anew"
         )
     say(f"Topics: {len(theirs)} of {new.topic_prefix}… deleted, they were not finished")
-    for answer in admin.delete_topics(theirs, operation_timeout=_ANSWER_S).values():
-        answer.result(_ANSWER_S)
-    _wait(lambda: not set(theirs) & set(admin.list_topics(timeout=_ANSWER_S).topics), "topics do not go away")
+    for answer in admin.delete_topics(theirs, operation_timeout=ANSWER_S).values():
+        answer.result(ANSWER_S)
+    _wait(lambda: not set(theirs) & set(admin.list_topics(timeout=ANSWER_S).topics), "topics do not go away")
 
 
 def _require_decided(settings: Settings) -> None:
@@ -146,162 +134,17 @@ def _require_decided(settings: Settings) -> None:
         )
 
 
-class _Copy:
-    """Writes the new log from the old one."""
-
-    def __init__(self, old: Settings, new: Settings) -> None:
-        self.copied = self.left_out = 0
-        self.clocks: dict[int, Micros] = dict.fromkeys(range(old.partitions), 0)
-        """How far the clock of each old partition came."""
-        self._old = old
-        self._to = new.partitions
-        self._topic = INPUTS.full_name(new.topic_prefix)
-        self._programs = PROGRAMS.full_name(new.topic_prefix)
-        self._by_event = old.clock == "event"
-        self._failure: KafkaError | None = None
-        name = INPUTS.full_name(old.topic_prefix)
-        self._logs = [Partition(old.brokers, name, partition) for partition in range(old.partitions)]
-        self._producer = Producer(
-            {
-                "bootstrap.servers": old.brokers,
-                "client.id": "cashback-grow",
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "message.max.bytes": 4 * 1024 * 1024,
-                "linger.ms": 20,
-                "on_delivery": self._delivered,
-                "delivery.report.only.error": True,
-                "log_level": 0,
-            }
-        )
-
-    def run(self, say: Say) -> None:
-        """Copy everything, then see that nothing was added meanwhile."""
-        ends = {log.partition: log.bounds()[1] for log in self._logs}
-        total = sum(ends.values())
-        for entry in merge({log.partition: self._entries(log, ends[log.partition]) for log in self._logs}):
-            self._write(entry)
-            if self.copied % 200_000 == 0:
-                say(f"Copied {self.copied:,} of at most {total:,}")
-        self._tick()
-        self._copy_catalogue()
-        self._flush()
-        time.sleep(QUIET_S)
-        grew = [log.partition for log in self._logs if log.bounds()[1] != ends[log.partition]]
-        if grew:
-            name = INPUTS.full_name(self._old.topic_prefix)
-            raise GrowRefused(
-                f"{name}{grew}: records came while it was copied; stop the ticker and all writers, "
-                "then run this again with --discard"
-            )
-        self.left_out = total - self.copied
-        left_out = f"left out {self.left_out:,} (ticks, repeated programs, unreadable)"
-        say(f"Copied {self.copied:,} records, {left_out}")
-
-    def close(self) -> None:
-        """Read no more."""
-        for log in self._logs:
-            log.close()
-
-    def _entries(self, log: Partition, end: int) -> Iterator[Entry[tuple[int, Message]]]:
-        clock: Micros = 0
-        for message in log.read(0, end):
-            headers = headers_of(message)
-            clock = max(clock, self._time_of(message, headers))
-            self.clocks[log.partition] = clock
-            name = _record_name(message)
-            if name == "Tick" or UNREADABLE_HEADER in headers:
-                continue
-            program = message.value() if name == "Program" else None
-            yield Entry(clock, (log.partition, message), program)
-
-    def _time_of(self, message: Message, headers: list[tuple[str, bytes]]) -> Micros:
-        if not self._by_event:
-            return message.timestamp()[1] * 1_000
-        try:
-            return clock_of(headers) or 0
-        except Rejected:
-            return 0
-
-    def _write(self, entry: Entry[tuple[int, Message]]) -> None:
-        partition, message = entry.origin
-        at_ms = message.timestamp()[1] if self._by_event else entry.clock // 1_000
-        headers = headers_of(message)
-        if entry.program is not None:
-            for each in range(self._to):
-                self._produce(message.key(), message.value(), each, at_ms, headers)
-        elif message.key():
-            self._produce(message.key(), message.value(), -1, at_ms, headers)
-        else:  # nobody's; refused there as here
-            self._produce(message.key(), message.value(), partition, at_ms, headers)
-        self.copied += 1
-
-    def _tick(self) -> None:
-        """Bring every new partition to the clock the old ones have reached."""
-        at = max(self.clocks.values())
-        headers = [clock_header(at)] if self._by_event else []
-        if at:
-            for partition in range(self._to):
-                self._produce(None, encode("Tick", {"emitted_at": at}), partition, at // 1_000, headers)
-
-    def _copy_catalogue(self) -> None:
-        log = Partition(self._old.brokers, PROGRAMS.full_name(self._old.topic_prefix), 0)
-        try:
-            for message in log.read(*log.bounds()):
-                self._producer.produce(self._programs, message.value(), message.key())
-        finally:
-            log.close()
-
-    def _produce(
-        self,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int,
-        at_ms: int,
-        headers: list[tuple[str, bytes]],
-    ) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    self._topic, value, key, partition, None, None, at_ms, cast(Any, headers)
-                )
-                return
-            except BufferError:
-                self._producer.poll(0.1)
-                self._raise_failure()
-
-    def _flush(self) -> None:
-        left = self._producer.flush(_ANSWER_S)
-        self._raise_failure()
-        if left:
-            raise GrowRefused(f"{self._topic}: {left} records are not acknowledged; look at the brokers")
-
-    def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        self._failure = self._failure or error
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise KafkaException(self._failure)
-
-
-def _record_name(message: Message) -> str | None:
-    try:
-        return decode(message.value())[0]
-    except Rejected:
-        return None
-
-
 def _take_append_time(admin: AdminClient, new: Settings) -> None:
     name = INPUTS.full_name(new.topic_prefix)
     entry = ConfigEntry(TIME_TYPE, "LogAppendTime", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(_ANSWER_S)
+    admin.incremental_alter_configs([resource])[resource].result(ANSWER_S)
     _wait(lambda: _time_type(admin, name) == "LogAppendTime", f"{name}: {TIME_TYPE} does not change")
 
 
 def _time_type(admin: AdminClient, name: str) -> str:
     resource = ConfigResource(ResourceType.TOPIC, name)
-    return str(admin.describe_configs([resource])[resource].result(_ANSWER_S)[TIME_TYPE].value)
+    return str(admin.describe_configs([resource])[resource].result(ANSWER_S)[TIME_TYPE].value)
 
 
 def _decide_anew(new: Settings, say: Say) -> None:
@@ -359,7 +202,7 @@ def _prove_append_time(new: Settings) -> None:
 
     for partition in range(new.partitions):
         producer.produce(name, value, None, partition, delivered, None, _LONG_AGO_MS)
-    producer.flush(_ANSWER_S)
+    producer.flush(ANSWER_S)
     for ticked in told:
         log = Partition(new.brokers, name, ticked.partition() or 0)
         try:
@@ -374,8 +217,8 @@ def _prove_append_time(new: Settings) -> None:
 
 
 def _wait(condition: Callable[[], bool], complaint: str) -> None:
-    deadline = time.monotonic() + _ANSWER_S
+    deadline = time.monotonic() + ANSWER_S
     while not condition():
         if time.monotonic() > deadline:
-            raise GrowRefused(f"{complaint} for {_ANSWER_S:.0f} s; look at the brokers")
+            raise GrowRefused(f"{complaint} for {ANSWER_S:.0f} s; look at the brokers")
         time.sleep(_LOOK_EVERY_S)

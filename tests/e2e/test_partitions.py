@@ -13,7 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.writer import InputsWriter
 from ops import topics
-from ops.partitions.grow import TIME_TYPE, GrowRefused, grow
+from ops.partitions.copying import GrowRefused
+from ops.partitions.grow import TIME_TYPE, grow
 from ops.partitions.rebuild import RebuildRefused, Rebuilt, rebuild
 from ops.settings import Settings
 from ops.torture.payments import mixed_inputs
