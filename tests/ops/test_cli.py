@@ -66,3 +66,20 @@ def test_a_wrong_variable_is_named_with_its_problem() -> None:
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: CASHBACK_PARTITIONS: ")
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("peers", "--only", "nobody"), "nobody"),
+        (("control", "--only", "nobody"), "nobody"),
+        (("scaling", "--workers", "0"), "0"),
+        (("scaling", "--workers", "one"), "--workers one: give numbers"),
+    ],
+)
+def test_a_bench_that_cannot_be_is_refused_before_anything_starts(wrong: tuple[str, ...], said: str) -> None:
+    answer = cashback("bench", *wrong)
+
+    assert answer.returncode in (1, 2)
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
