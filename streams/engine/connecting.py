@@ -1,4 +1,4 @@
-"""Gives a broker that does not answer up soon, while others wait to be asked.
+"""Gives up soon on a broker that accepts a connection and does not answer.
 
 aiokafka makes one connection at a time, and waits for its first answer as long as for any: 40 s. A broker
 that comes up accepts connections long before it answers; meanwhile nobody was asked which broker leads now.

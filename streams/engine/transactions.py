@@ -94,9 +94,7 @@ class PartitionTransactions:
         Raises KafkaException, of which `fenced` tells whether another worker took the id over.
         """
         self._producer.begin_transaction()
-        offset = TopicPartition(self._settings.input_topic, self._partition, 0)
-        send_offsets = partial(self._producer.send_offsets_to_transaction, [offset], self._group_metadata)
-        self._retry(send_offsets, monotonic() + self._settings.half_transaction_s)
+        self._send_offset(0, monotonic() + self._settings.half_transaction_s)
 
     def send(
         self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None, /
@@ -131,9 +129,7 @@ class PartitionTransactions:
             self._producer.flush(self._settings.half_transaction_s)
         self._pass(Place.AFTER_PRODUCE)
         self._pass(Place.BEFORE_OFFSETS)
-        offset = TopicPartition(self._settings.input_topic, self._partition, position.next_offset)
-        send_offsets = partial(self._producer.send_offsets_to_transaction, [offset], self._group_metadata)
-        self._retry(send_offsets, deadline)
+        self._send_offset(position.next_offset, deadline)
         self._pass(Place.BEFORE_COMMIT)
         self._retry(self._producer.commit_transaction, deadline)
         self._producer.poll(0)
@@ -167,6 +163,11 @@ class PartitionTransactions:
         self._producer.begin_transaction()
         self.opened_at = monotonic()
         self._pass(Place.BEFORE_PRODUCE)
+
+    def _send_offset(self, next_offset: int, deadline: float) -> None:
+        offset = TopicPartition(self._settings.input_topic, self._partition, next_offset)
+        send_offsets = partial(self._producer.send_offsets_to_transaction, [offset], self._group_metadata)
+        self._retry(send_offsets, deadline)
 
     def _put_changelog(self, key: bytes, value: bytes | None, **more: Any) -> None:
         topic, partition = self._settings.changelog_topic, self._partition
