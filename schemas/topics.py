@@ -39,7 +39,7 @@ MEMBER_KEY = "{partner_id}:{member_id}"
 INPUTS = Topic(
     name="inputs",
     key=MEMBER_KEY,
-    records=("Transaction", "Entitlement", "Program", "Tick"),
+    records=("Transaction", "Entitlement", "Program", "Tick", "Revocation", "BudgetGrant"),
     owner="connectors",
     purpose="All that happens to a member, in one order; the state of the system is a fold of it",
     # The broker's append time is the clock: no sender can move it.
@@ -76,6 +76,15 @@ REVERSAL_CASES = Topic(
     owner="streams",
     purpose="Cleared cashbacks that a later refund left too high, for accounting to decide",
 )
+BUDGET_REQUESTS = Topic(
+    name="budget-requests",
+    key="{program_id}",
+    records=("BudgetRequest",),
+    owner="streams",
+    purpose="Partitions ask for a lease of a budget; its keeper answers on inputs",
+    # One order over all partitions: who asked first is served first, also by a keeper that reads it again.
+    partitions=1,
+)
 QUARANTINE = Topic(
     name="quarantine",
     key="key of the record as it came",
@@ -104,4 +113,4 @@ STATE = Topic(
 WORKER_GROUP = "cashback"
 """Consumer group of the workers and stem of their transactional ids; `topic_prefix` comes before it."""
 
-TOPICS = (INPUTS, PROGRAMS, CASHBACK_EVENTS, DECISIONS, REVERSAL_CASES, QUARANTINE, STATE)
+TOPICS = (INPUTS, PROGRAMS, CASHBACK_EVENTS, DECISIONS, REVERSAL_CASES, BUDGET_REQUESTS, QUARANTINE, STATE)
