@@ -4,7 +4,6 @@ Everything that is wrong is found here, when a program is loaded; the stages tru
 """
 
 import re
-from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -279,12 +278,9 @@ class ProgramSpec(_Form):
 def parse_program(form: object) -> ProgramSpec:
     """One program from its file form. Raises `ProgramsRefused` naming every wrong field by its path."""
     try:
-        spec = ProgramSpec.model_validate(form)
+        return ProgramSpec.model_validate(form)
     except ValidationError as error:
         raise ProgramsRefused([_fault(detail) for detail in error.errors()]) from None
-    if faults := list(_not_yet(spec)):
-        raise ProgramsRefused(faults)
-    return spec
 
 
 def to_datum(spec: ProgramSpec) -> dict[str, Any]:
@@ -307,17 +303,6 @@ def from_datum(datum: dict[str, Any]) -> ProgramSpec:
             [Rejected(field, "outside the years 2000–2099", "send microseconds UTC")]
         ) from None
     return parse_program(form)
-
-
-def _not_yet(spec: ProgramSpec) -> Iterator[Rejected]:
-    """What the form allows and the stages do not reward yet: refused, never ignored."""
-    if spec.type != "campaign":
-        yield Rejected("type", f"{spec.type} is not supported by this version", "use a campaign")
-    for field in ("member_limit", "member_cap", "budget"):
-        if getattr(spec, field) is not None:
-            yield Rejected(field, "not supported by this version", "leave it out")
-    if spec.new_members_only:
-        yield Rejected("new_members_only", "not supported by this version", "leave it out")
 
 
 _REMEDIES = {

@@ -1,10 +1,9 @@
 """The records that say what was decided, as Avro data. Source: contract of the system, "Out"."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from schemas import ids
 from schemas.times import Micros
-from schemas.transactions import Transaction
 from streams.pending import ClearedNow, Created, Reverted, Transition, clears_at
 from streams.program import Program
 from streams.purchase import Cleared, Pair, Purchase, PurchaseId, Reason
@@ -12,6 +11,21 @@ from streams.purchase import Cleared, Pair, Purchase, PurchaseId, Reason
 Datum = dict[str, Any]
 
 _NAMES = {reason: reason.name for reason in Reason}
+
+
+class Cause(Protocol):
+    """The event that led to something: a transaction, or what is kept of one."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def occurred_at(self) -> Micros: ...
+    @property
+    def employee_id(self) -> str | None: ...
+    @property
+    def receipt_id(self) -> str | None: ...
+    @property
+    def webhook_id(self) -> str | None: ...
 
 
 def cashback_id(who: PurchaseId, program_id: str, sequence: int) -> str:
@@ -25,7 +39,7 @@ def transition(
     pair: Pair,
     program: Program,
     change: Transition,
-    cause: Transaction | None,
+    cause: Cause | None,
 ) -> tuple[str, Datum]:
     """Record name and datum of a transition; `cause` is the event that led to it, None when time did."""
     match change:
@@ -45,12 +59,12 @@ def _created(
     pair: Pair,
     program: Program,
     change: Created,
-    cause: Transaction | None,
+    cause: Cause | None,
 ) -> Datum:
     datum = _about(who, purchase, pair, change, "created")
     datum["amount"] = change.amount
     datum["currency"] = program.asset
-    datum["source"] = {"type": "campaign", "campaign_id": program.program_id}
+    datum["source"] = _source(who, pair, program)
     datum["clear_at"] = clears_at(purchase, pair, program) if purchase.settled_at else None
     datum["basket_minor"] = purchase.gross
     if cause is not None:
@@ -58,6 +72,28 @@ def _created(
         datum["receipt_id"] = cause.receipt_id
         datum["webhook_id"] = cause.webhook_id
     return datum
+
+
+def _source(who: PurchaseId, pair: Pair, program: Program) -> Datum:
+    stake = pair.stake
+    if program.is_loyalty:
+        redemption = (who.livemode, who.partner_id, who.member_id, who.external_id, program.program_id)
+        return {
+            "type": "loyalty_program_redemption",
+            "loyalty_program_id": program.program_id,
+            "redemption_id": ids.redemption_id(*redemption),
+            "external_id": program.external_id,
+        }
+    if stake is None or not stake.entitlement_id:
+        return {"type": "campaign", "campaign_id": program.program_id}
+    if program.by_clip:
+        return {"type": "clip", "clip_id": stake.entitlement_id}
+    return {
+        "type": "airdrop",
+        "airdrop_id": stake.entitlement_id,
+        "variant_id": stake.variant_id,
+        "creative_id": stake.creative_id,
+    }
 
 
 def _about(who: PurchaseId, purchase: Purchase, pair: Pair, change: Transition, name: str) -> Datum:
@@ -75,6 +111,7 @@ def _about(who: PurchaseId, purchase: Purchase, pair: Pair, change: Transition, 
         "program_version": pair.version,
         "sequence": change.sequence,
         "livemode": who.livemode,
+        "silent": purchase.silent,
     }
 
 
@@ -103,7 +140,7 @@ def _word(pair: Pair) -> Datum:
 
 
 def reversal_case(
-    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, cleared: Cleared, cause: Transaction
+    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, cleared: Cleared, cause: Cause
 ) -> Datum:
     """A reversal case as it stands after `cause`."""
     cashback = cashback_id(who, pair.program_id, cleared.sequence)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ops.settings import Settings
-from schemas import codec
+from schemas import codec, entitlements, revocations
 from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
@@ -16,16 +16,20 @@ from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
 from streams import quarantine
+from streams.budgets import WholeBudgets
+from streams.conflicts import Conflicting
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
-from streams.member_log import Conflicting, Datum, MemberLog
+from streams.member_log import Datum, MemberLog
 from streams.purchase import Parked, PurchaseId
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Form of the rows of state. Count it up when a row no longer reads as before: old ones are then refused."""
 
 CLOCK_KEY = b"c"
 """The row of the partition's clock: microseconds UTC, eight bytes. It never goes back."""
+SILENT_HEADER = "cashback.silent"
+"""On a record whose payment is history: what it leads to is booked, and no webhook is sent."""
 _PROGRAM_PREFIX = b"g"
 _PROGRAMS_KEPT = 10_000
 
@@ -101,6 +105,7 @@ class CashbackFold:
         self.log = MemberLog(
             store,
             outcomes := TopicOutcomes(partition, send, settings.topic_prefix, input_topic),
+            WholeBudgets(store),
             refund_horizon_days=settings.refund_horizon_days,
             parked_days=settings.parked_days,
         )
@@ -139,15 +144,24 @@ class CashbackFold:
             name, fields, plain = codec.decode_fields(record.value)
             if name == "Transaction":
                 transaction = from_fields(fields, plain=plain)
-                if record.key != transaction.key:
-                    problem = f"{record.key!r} is not partner_id:member_id"
-                    raise Rejected("key", problem, "key the message by its member")
-                self.log.transact(transaction, record.value or b"", record.offset, self._check_age)
+                _check_key(record, transaction.key)
+                silent = bool(record.headers) and _is_silent(record)
+                self.log.transact(
+                    transaction, record.value or b"", record.offset, self._check_age, silent=silent
+                )
                 self._bad_run.good()
             elif name == "Tick":
                 self.counts["tick"] += 1
+            elif name == "Entitlement":
+                said = entitlements.checked(codec.decode(record.value)[1])
+                _check_key(record, said.key)
+                self.log.entitle(said)
             elif name == "Program":
                 self._publish(record.value or b"")
+            elif name == "Revocation":
+                revocation = revocations.checked(codec.decode(record.value)[1])
+                _check_key(record, revocation.key)
+                self.log.revoke(revocation)
             else:
                 raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
         except Rejected as error:
@@ -187,6 +201,8 @@ class CashbackFold:
             spec = _program_in(value)
         except ProgramsRefused as refused:
             raise refused.faults[0] from None
+        if spec.budget is not None:
+            raise Rejected("budget", "not kept over partitions by this version", "leave it out")
         if not self.log.publish(spec):
             self.counts["program_repeated"] += 1
             return
@@ -205,6 +221,16 @@ class CashbackFold:
         # A contradiction or a date is the sender's fault whatever happens; only the unreadable may be ours.
         if not isinstance(error, Conflicting | Untimely) and self._bad_run.bad(partner):
             self._pause(f"the last inputs of several partners were all refused, at last: {error}")
+
+
+def _check_key(record: InputRecord, key: bytes) -> None:
+    if record.key != key:
+        problem = f"{record.key!r} is not partner_id:member_id"
+        raise Rejected("key", problem, "key the message by its member")
+
+
+def _is_silent(record: InputRecord) -> bool:
+    return any(name == SILENT_HEADER and value == b"1" for name, value in record.headers)
 
 
 @lru_cache(_PROGRAMS_KEPT)

@@ -8,21 +8,29 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from schemas.entitlements import Entitlement
 from schemas.errors import Rejected
 from schemas.money import AMOUNT_MAX
 from schemas.program_files import contradictions
 from schemas.programs import ProgramSpec
+from schemas.revocations import Revocation
 from schemas.times import DAY, Micros
 from schemas.transactions import AUTHORIZED, DECLINED, SETTLED, VOIDED, Transaction
 from streams import announce, dedup, judging, pending, refunds
+from streams.announce import Cause
+from streams.budgets import Budgets
+from streams.conflicts import Conflicting
 from streams.due import DueIndex
+from streams.judging import Judge
 from streams.parked import ParkedIndex
-from streams.program import Catalogue
+from streams.program import Catalogue, Program
 from streams.purchase import (
+    Pair,
     Parked,
     Purchase,
     PurchaseId,
     Reason,
+    Stake,
     due_of,
     from_row_key,
     identity,
@@ -33,6 +41,7 @@ from streams.purchase import (
     unpack,
     waits_for_purchase,
 )
+from streams.rows import Rows
 
 Datum = dict[str, Any]
 EVENTS_MAX = 1_000
@@ -41,14 +50,6 @@ PARKED_MAX = 100
 """Events that wait for one unknown purchase, each with its bytes."""
 LAST_WORDS_MAX = 10
 """Voids and declines that are still taken beyond either bound."""
-
-
-class Rows(Protocol):
-    """Where rows are kept; satisfied by the engine's store."""
-
-    def get(self, key: bytes) -> bytes | None: ...
-    def put(self, key: bytes, value: bytes) -> None: ...
-    def delete(self, key: bytes) -> None: ...
 
 
 class Outcomes(Protocol):
@@ -63,9 +64,18 @@ class Outcomes(Protocol):
 class MemberLog:
     """The state machine of one partition. `clock` is microseconds UTC and only moves forward."""
 
-    def __init__(self, rows: Rows, outcomes: Outcomes, *, refund_horizon_days: int, parked_days: int) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        outcomes: Outcomes,
+        budgets: Budgets,
+        *,
+        refund_horizon_days: int,
+        parked_days: int,
+    ) -> None:
         self.clock: Micros = 0
         self.catalogue = Catalogue()
+        self.judge = Judge(rows, self.catalogue, budgets)
         self.due = DueIndex()
         self.parked = ParkedIndex()
         self.counts: Counter[str] = Counter()
@@ -99,16 +109,58 @@ class MemberLog:
         self.catalogue.add(spec)
         return True
 
+    def entitle(self, said: Entitlement) -> None:
+        """Keeps a grant or the end of one. Raises `Rejected` when it contradicts what came first."""
+        is_news = self.judge.allowances.entitlements.take(said)
+        self.counts["entitlement" if is_news else "entitlement_repeated"] += 1
+
+    def revoke(self, revocation: Revocation) -> None:
+        """Takes a pending cashback back for good. Raises `Rejected` when it is not pending."""
+        who = PurchaseId(
+            revocation.partner_id,
+            revocation.member_id,
+            revocation.external_id,
+            revocation.livemode,
+            revocation.key,
+        )
+        key = row_key(who)
+        row = self._rows.get(key)
+        if row is None:
+            raise Rejected("external_id", f"{who.external_id} is not known", "look it up with `cashback why`")
+        purchase = unpack(row)
+        pair = next((one for one in purchase.pairs if one.program_id == revocation.program_id), None)
+        if pair is None:
+            problem = f"{revocation.program_id} said nothing to this purchase"
+            raise Rejected("program_id", problem, "look it up with `cashback why`")
+        if pair.stake is not None and pair.stake.revoked:
+            self.counts["revocation_repeated"] += 1
+            return
+        if not pair.pending or pair.sequence != revocation.sequence:
+            problem = f"cashback {revocation.sequence} of {revocation.program_id} is not pending"
+            remedy = "a cleared one goes through a reversal case, a reverted one is gone already"
+            raise Rejected("sequence", problem, remedy)
+        program = self.catalogue.get(pair.program_id, pair.version)
+        pair.stake = pair.stake or Stake()
+        pair.stake.revoked = True
+        self.counts["revoked"] += 1
+        cause = pending.Word(pending.REVOKED, revocation.revoked_at)
+        self._make_pending(who, purchase, pair, program, 0, cause)
+        purchase.touched_at = self.clock
+        self._keep(key, purchase, due_of(row))
+
     def transact(
         self,
         transaction: Transaction,
         value: bytes,
         offset: int,
         admit: Callable[[Transaction], None] = lambda _: None,
+        *,
+        silent: bool = False,
     ) -> None:
         """Passes one valid transaction through the stages; `value` and `offset` say where it came from.
 
-        `admit` may reject an event that was never seen. Raises `Rejected` before anything is changed.
+        `admit` may reject an event that was never seen. `silent`: nobody is told of a purchase it opens.
+        Raises `Rejected` before anything is changed.
         """
         who = identity(transaction)
         key = row_key(who)
@@ -127,6 +179,7 @@ class MemberLog:
                 raise Conflicting("identity", problem, remedy)
         purchase.touched_at = self.clock
         if purchase.merchant_id or dedup.opens(transaction):
+            purchase.silent = silent if not purchase.merchant_id else purchase.silent
             self._apply(who, purchase, transaction)
         else:
             if row is None:
@@ -142,25 +195,28 @@ class MemberLog:
         opened_now = not purchase.merchant_id
         if opened_now:
             self._open(who, purchase, transaction)
-        before = _standing(purchase) if judging.waits(purchase) else None
+        before = _standing(purchase) if judging.is_open(purchase) else None
         record_fact(purchase, transaction.kind, transaction.amount_minor or 0, transaction.occurred_at)
         is_judged_now = (
             not purchase.purchased_at and dedup.opens(transaction) and transaction.amount_minor is not None
         )
         self.counts["judged" if is_judged_now else "applied"] += 1
+        has_changed = before is not None and before != _standing(purchase)
         if is_judged_now:
-            news = judging.judge(purchase, transaction, self.catalogue)
+            news = self.judge.judge(who, purchase, transaction, self.clock)
         elif purchase.purchased_at:
-            changed = before is not None and before != _standing(purchase)
-            news = changed and judging.judge_again(purchase, self.catalogue, self.clock)
+            news = has_changed and self.judge.judge_again(who, purchase, self.clock)
         else:
-            news = dedup.opens(transaction) and judging.require_amount(purchase, transaction, self.catalogue)
+            news = dedup.opens(transaction) and self.judge.require_amount(purchase, transaction)
         if refunds.count_over_refund(purchase):
             self.counts["over_refunded"] += 1
         if opened_now or news:
             self._outcomes.decision(who, announce.decision(who, purchase, transaction.occurred_at))
         if purchase.purchased_at:
-            self._settle(who, purchase, transaction, is_judged_now=is_judged_now)
+            self._settle(who, purchase, transaction, is_judged_now=is_judged_now, may_raise=has_changed)
+            if purchase.stands != (purchase.net > 0):
+                purchase.stands = not purchase.stands
+                self.judge.regulars.add(who, purchase.merchant_id, 1 if purchase.stands else -1)
 
     def _open(self, who: PurchaseId, purchase: Purchase, transaction: Transaction) -> None:
         """Binds a purchase to its merchant and currency, and lets what was parked for it join."""
@@ -173,26 +229,64 @@ class MemberLog:
             self.counts["parked_conflict"] += 1
 
     def _settle(
-        self, who: PurchaseId, purchase: Purchase, transaction: Transaction, *, is_judged_now: bool
+        self, who: PurchaseId, purchase: Purchase, cause: Cause, *, is_judged_now: bool, may_raise: bool
     ) -> None:
-        """Makes what should be pending so, pair by pair, and revises reversal cases."""
-        at = transaction.occurred_at
+        """Makes what should be pending so, pair by pair, and revises reversal cases.
+
+        `may_raise`: the event changed the purchase, so that cap and budget are asked for more.
+        """
         for pair in purchase.pairs:
             if not pair.sequence and pair.reason is not Reason.REWARDED:
                 continue
             program = self.catalogue.get(pair.program_id, pair.version)
             if not is_judged_now and pending.is_expired(purchase, program, self.clock):
                 continue
+            stake = pair.stake
+            if stake is not None and program.is_loyalty and not stake.redeemed:
+                continue
             reward = pair.amount if is_judged_now else judging.reward_now(purchase, pair, program)
-            for change in pending.adjust(pair, max(0, reward - pair.cleared_sum), transaction.kind, at):
-                record, datum = announce.transition(who, purchase, pair, program, change, transaction)
-                self._emit(who, record, datum)
+            wanted = max(0, reward - pair.cleared_sum)
+            if stake is not None and not is_judged_now:
+                may_raise = may_raise and cause.kind not in refunds.TAKES_BACK
+                wanted = self._allowed(who, pair, program, wanted, may_raise)
+            self._make_pending(who, purchase, pair, program, wanted, cause)
             if not pair.cleared:
                 continue
-            for cleared in refunds.revise_cases(pair, reward, transaction.kind, at):
-                self._outcomes.case(
-                    who, announce.reversal_case(who, purchase, pair, program, cleared, transaction)
-                )
+            for cleared in refunds.revise_cases(pair, reward, cause.kind, cause.occurred_at):
+                self._outcomes.case(who, announce.reversal_case(who, purchase, pair, program, cleared, cause))
+
+    def _allowed(self, who: PurchaseId, pair: Pair, program: Program, wanted: int, may_raise: bool) -> int:
+        """What may be pending of what is wanted, by entitlement, limit, cap and budget."""
+        assert pair.stake is not None
+        if pair.stake.revoked:
+            return 0
+        more = wanted - pair.pending
+        if more <= 0 or not may_raise or pair.stake.waits:
+            return min(wanted, pair.pending)
+        allowances = self.judge.allowances
+        is_alive = pair.pending or pair.cleared
+        if not is_alive and allowances.refusal(who, pair, program) is not None:
+            return 0
+        return pair.pending + allowances.cut(who, pair, program, more)
+
+    def _make_pending(
+        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, wanted: int, cause: Cause
+    ) -> None:
+        """Makes `wanted` the pending amount of a pair, and keeps the account of what it holds."""
+        if pair.pending == wanted:
+            return
+        had = pair.pending + pair.cleared_sum
+        for change in pending.adjust(pair, wanted, cause.kind, cause.occurred_at):
+            self._emit(who, *announce.transition(who, purchase, pair, program, change, cause))
+        if pair.stake is not None:
+            self._account(who, pair, program, had)
+
+    def _account(self, who: PurchaseId, pair: Pair, program: Program, had: int) -> None:
+        """Notes what a pair earns now where it earned `had`; without anything a redemption is undone."""
+        assert pair.stake is not None
+        self.judge.allowances.moved(who, pair, program, had)
+        if pair.stake.redeemed and not pair.pending and not pair.cleared:
+            self.judge.cards.undo(who, program, pair.stake)
 
     def _fire_own(self, key: bytes) -> None:
         """What became due by a record itself fires right after it."""
@@ -215,8 +309,10 @@ class MemberLog:
             program = self.catalogue.get(pair.program_id, pair.version)
             if pair.pending and pending.resolves_at(purchase, pair, program) == due_at:
                 resolved = True
-                change = pending.fire(purchase, pair, due_at)
-                self._emit(who, *announce.transition(who, purchase, pair, program, change, None))
+                self._resolve_due(who, purchase, pair, program, due_at)
+            if _loses_stamp(purchase, pair, program, due_at):
+                resolved = True
+                self.judge.cards.follow(who, purchase, pair, program, due_at)
         if resolved:
             purchase.touched_at = max(purchase.touched_at, due_at)
         if purchase.parked:
@@ -228,6 +324,18 @@ class MemberLog:
         else:
             self._rows.delete(key)
         return True
+
+    def _resolve_due(
+        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, due_at: Micros
+    ) -> None:
+        """Clears or expires what is pending of a pair."""
+        had, is_first = pair.pending + pair.cleared_sum, not pair.cleared
+        change = pending.fire(purchase, pair, due_at)
+        self._emit(who, *announce.transition(who, purchase, pair, program, change, None))
+        if pair.stake is not None:
+            self._account(who, pair, program, had)
+            if pair.stake.redeemed and is_first:
+                self.judge.cards.keep(who, program)
 
     def _keep(self, key: bytes, purchase: Purchase, due_before: Micros | None) -> Micros:
         """Writes a row; returns when it is due next."""
@@ -248,15 +356,14 @@ class MemberLog:
                 program = self.catalogue.get(pair.program_id, pair.version)
                 at = pending.resolves_at(purchase, pair, program)
                 due_at = min(due_at, at) if due_at else at
+            elif pair.stake is not None and pair.stake.qualified and not purchase.settled_at:
+                at = pending.expires_at(purchase, self.catalogue.get(pair.program_id, pair.version))
+                due_at = min(due_at, at) if due_at else at
         return due_at or purchase.touched_at + self._horizon
 
     def _emit(self, who: PurchaseId, record: str, datum: Datum) -> None:
         self.counts[record] += 1
         self._outcomes.event(who, record, datum)
-
-
-class Conflicting(Rejected):
-    """Another content under a known identity, or another merchant or currency than the purchase's."""
 
 
 def _check_room(purchase: Purchase, transaction: Transaction) -> None:
@@ -275,6 +382,10 @@ def _check_room(purchase: Purchase, transaction: Transaction) -> None:
     if so_far + (transaction.amount_minor or 0) > AMOUNT_MAX:
         problem = f"brings the purchase above {AMOUNT_MAX}"
         raise Rejected("amount_minor", problem, "send minor units of one purchase")
+
+
+def _loses_stamp(purchase: Purchase, pair: Pair, program: Program, now: Micros) -> bool:
+    return pair.stake is not None and pair.stake.qualified and pending.is_expired(purchase, program, now)
 
 
 def _standing(purchase: Purchase) -> tuple[int, int, bool]:

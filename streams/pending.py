@@ -11,7 +11,18 @@ from streams.program import Program
 from streams.purchase import Cleared, Pair, Purchase
 
 AUTH_EXPIRED = "AUTH_EXPIRED"
-_REASONS = {REFUNDED: "REFUNDED", VOIDED: "VOIDED", DECLINED: "DECLINED"}
+REVOKED = "REVOKED"
+_REASONS = {REFUNDED: "REFUNDED", VOIDED: "VOIDED", DECLINED: "DECLINED", REVOKED: "REVOKED"}
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of the event behind a change that no transaction brings itself."""
+
+    kind: str
+    occurred_at: Micros
+    employee_id: str | None = None
+    receipt_id: str | None = None
+    webhook_id: str | None = None
 
 
 class Created(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Programs as the stages use them, and the catalogue of their versions."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -9,6 +9,9 @@ import msgspec
 from schemas import programs as forms
 from schemas.money import POINTS
 from schemas.times import DAY, Micros, to_datetime
+
+CLIP, AIRDROP = "clip", "airdrop"
+_ENTITLES_BY = {"deal": CLIP, "airdrop": AIRDROP}
 
 TYPE_RANKS = {"deal": 2, "airdrop": 1, "campaign": 0}
 """Which type wins among programs that do not stack."""
@@ -47,7 +50,11 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """One version of a program; a filter of None means all. Durations in microseconds, amounts in minor."""
+    """One version of a program; a filter of None means all. Durations in microseconds, amounts in minor.
+
+    `limit` and `cap`: figure and period. `entitles_by`: clip, airdrop or empty. `uses_up`: a clip rewards one
+    purchase. `is_plain`: filters and amount decide alone.
+    """
 
     program_id: str
     version: int
@@ -71,6 +78,38 @@ class Program(msgspec.Struct, frozen=True):
     auth_expiry: Micros
     priority: int
     stackable: bool
+    zone: tzinfo
+    limit: tuple[int, str] | None
+    cap: tuple[int, str] | None
+    budget_total: int | None
+    budget_daily: int | None
+    new_members_only: bool
+    entitles_by: str
+    uses_up: bool
+    threshold_count: int | None
+    threshold_total: int | None
+    external_id: str | None
+    is_plain: bool
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether all members together may earn only so much."""
+        return self.budget_total is not None or self.budget_daily is not None
+
+    @property
+    def by_clip(self) -> bool:
+        """Whether it goes by clips; else by airdrops."""
+        return self.entitles_by == CLIP
+
+    @property
+    def is_loyalty(self) -> bool:
+        """Whether stamps decide."""
+        return self.type == "loyalty_program"
+
+    @property
+    def is_rival(self) -> bool:
+        """Whether only one of its kind rewards a purchase."""
+        return not self.stackable and not self.is_loyalty
 
     def names(self, partner_id: str, merchant_id: str) -> bool:
         """Whether a payment of this partner at this merchant is judged by the program at all."""
@@ -87,6 +126,8 @@ class Catalogue:
         self._specs: dict[tuple[str, int], forms.ProgramSpec] = {}
         self._compiled: dict[tuple[str, int], Program] = {}
         self._naming: dict[tuple[str, str], list[list[Program]]] = {}
+        self.counted: set[str] = set()
+        """Programs of which a version has a limit or a cap: what their members earn is counted."""
 
     def specs_of(self, program_id: str) -> list[forms.ProgramSpec]:
         """All versions of a program as published."""
@@ -104,6 +145,8 @@ class Catalogue:
         versions.append(program)
         versions.sort(key=lambda program: (program.effective_from, program.version))
         self._naming.clear()
+        if program.limit or program.cap:
+            self.counted.add(program.program_id)
 
     def naming(self, partner_id: str, merchant_id: str, at: Micros) -> list[tuple[Program, bool]]:
         """The versions that name a purchase made at `at`, by program_id, each with whether it is in force."""
@@ -165,6 +208,18 @@ def compiled(spec: forms.ProgramSpec) -> Program:
         auth_expiry=spec.auth_expiry_days * DAY,
         priority=spec.priority,
         stackable=spec.stackable,
+        zone=UTC if spec.schedule is None else ZoneInfo(spec.schedule.timezone),
+        limit=None if spec.member_limit is None else (spec.member_limit.count, spec.member_limit.period),
+        cap=None if spec.member_cap is None else (spec.member_cap.amount, spec.member_cap.period),
+        budget_total=None if spec.budget is None else spec.budget.total,
+        budget_daily=None if spec.budget is None else spec.budget.daily,
+        new_members_only=spec.new_members_only,
+        entitles_by=_ENTITLES_BY.get(spec.type, ""),
+        uses_up=spec.type == "deal" and not spec.clip_reusable,
+        threshold_count=spec.threshold_count,
+        threshold_total=spec.threshold_minor,
+        external_id=spec.external_id,
+        is_plain=spec.type == "campaign" and not spec.new_members_only,
     )
 
 

@@ -51,6 +51,25 @@ class Cleared(msgspec.Struct, array_like=True, gc=False):
     opened_at: Micros = 0
 
 
+class Stake(msgspec.Struct, array_like=True, gc=False):
+    """What a pair has at stake beyond its own purchase; plain campaigns have none.
+
+    `day`: the local date (ordinal) on which limit, cap and budget count it, 0 where nothing is counted.
+    `qualified`, `redeemed`, `epoch`, `stamped`: loyalty, see `loyalty`. `waits`: for a lease of the budget.
+    """
+
+    entitlement_id: str = ""
+    variant_id: str | None = None
+    creative_id: str | None = None
+    day: int = 0
+    revoked: bool = False
+    waits: bool = False
+    qualified: bool = False
+    redeemed: bool = False
+    epoch: int = 0
+    stamped: int = 0
+
+
 class Pair(msgspec.Struct, array_like=True, gc=False):
     """One program's word on the purchase, under the version it was judged by.
 
@@ -68,6 +87,7 @@ class Pair(msgspec.Struct, array_like=True, gc=False):
     pending: int = 0
     created_at: Micros = 0
     cleared: list[Cleared] = []
+    stake: Stake | None = None
 
     @property
     def cleared_sum(self) -> int:
@@ -89,7 +109,10 @@ class Parked(msgspec.Struct, array_like=True, gc=False):
 
 
 class Purchase(msgspec.Struct, array_like=True, gc=False):
-    """All that is known of one purchase. `merchant_id` is empty while only parked events are known."""
+    """All that is known of one purchase. `merchant_id` is empty while only parked events are known.
+
+    `stands`: judged, not void, and not refunded in full. `silent`: backfilled, nobody is told by webhook.
+    """
 
     merchant_id: str = ""
     currency: str = ""
@@ -104,6 +127,8 @@ class Purchase(msgspec.Struct, array_like=True, gc=False):
     seen: list[tuple[int, str | None, bytes]] = []
     pairs: list[Pair] = []
     parked: list[Parked] = []
+    stands: bool = False
+    silent: bool = False
 
     @property
     def gross(self) -> int:
@@ -134,6 +159,11 @@ class PurchaseId(msgspec.Struct, gc=False):
     member_key: bytes
     """Key of everything said about the member."""
     _transaction_id: str = ""
+
+    @property
+    def member(self) -> str:
+        """The member as keys of rows spell it: partner, member and mode."""
+        return f"{self.partner_id}\x1f{self.member_id}\x1f{'1' if self.livemode else '0'}"
 
     @property
     def transaction_id(self) -> str:

@@ -4,7 +4,8 @@ from schemas.times import Micros
 from schemas.transactions import DECLINED, KINDS, REFUNDED, VOIDED, Transaction
 from streams.purchase import KIND_CODES, Cleared, Pair, Parked, Purchase, record_fact
 
-_TAKES_BACK = frozenset({REFUNDED, VOIDED, DECLINED})
+TAKES_BACK = frozenset({REFUNDED, VOIDED, DECLINED})
+"""Kinds that never raise a reward, and open a reversal case where one cleared."""
 
 
 def park(purchase: Purchase, transaction: Transaction, clock: Micros, value: bytes, offset: int) -> None:
@@ -66,7 +67,7 @@ def revise_cases(pair: Pair, reward: int, kind: str, at: Micros) -> list[Cleared
     for cleared in reversed(pair.cleared):
         shortfall = min(excess, cleared.amount)
         excess -= shortfall
-        if shortfall == cleared.shortfall or (not cleared.revision and kind not in _TAKES_BACK):
+        if shortfall == cleared.shortfall or (not cleared.revision and kind not in TAKES_BACK):
             continue
         cleared.shortfall = shortfall
         cleared.revision += 1

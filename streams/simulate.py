@@ -5,12 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.entitlements import Entitlement
+from schemas.entitlements import from_json as entitlement_from_json
 from schemas.errors import Rejected
 from schemas.programs import ProgramSpec, ProgramsRefused, parse_program
 from schemas.times import Micros, from_iso, to_iso
 from schemas.transactions import KINDS, Transaction, from_json
 from schemas.webhooks import webhook_object
-from streams.member_log import Conflicting, Datum, MemberLog
+from streams.budgets import WholeBudgets
+from streams.conflicts import Conflicting
+from streams.member_log import Datum, MemberLog
 from streams.purchase import Parked, PurchaseId
 
 _EXTRA = ("partner_id", "member_id", "program_id", "program_version", "sequence", "livemode")
@@ -96,7 +100,7 @@ class _Rows(dict[bytes, bytes]):
 def simulate(
     programs: Iterable[ProgramSpec | dict[str, Any]],
     transactions: Iterable[object],
-    entitlements: Iterable[dict[str, Any]] = (),
+    entitlements: Iterable[object] = (),
     until: str | Micros | None = None,
     *,
     refund_horizon_days: int = 180,
@@ -105,15 +109,21 @@ def simulate(
     """Judges `transactions` (or their JSON objects) in order; the clock is the largest occurred_at so far.
 
     An item that is a `Rejected` stands for a line that could not even be read. At the end the clock moves to
-    `until`, if that is later. Bad programs and lines are listed, the rest goes on.
+    `until`, if that is later. Entitlements (or their JSON objects) are all known from the start. Bad
+    programs and lines are listed, the rest goes on.
     """
     result = SimulationResult()
-    log = MemberLog(_Rows(), result, refund_horizon_days=refund_horizon_days, parked_days=parked_days)
+    rows = _Rows()
+    log = MemberLog(
+        rows,
+        result,
+        WholeBudgets(rows),
+        refund_horizon_days=refund_horizon_days,
+        parked_days=parked_days,
+    )
     result.counts = log.counts
     _publish(log, programs, result)
-    for number, _ in enumerate(entitlements, start=1):
-        fault = Rejected("kind", "entitlements are not supported by this version", "leave them out")
-        result.bad.append(Bad("entitlements", number, fault))
+    _entitle(log, entitlements, result)
     for number, line in enumerate(transactions, start=1):
         try:
             if isinstance(line, Rejected):
@@ -145,3 +155,21 @@ def _publish(
             result.bad += [Bad("programs", number, fault) for fault in refused.faults]
         except Rejected as fault:
             result.bad.append(Bad("programs", number, fault))
+
+
+def _entitle(log: MemberLog, entitlements: Iterable[object], result: SimulationResult) -> None:
+    for number, line in enumerate(entitlements, start=1):
+        try:
+            if isinstance(line, Rejected):
+                raise line
+            said = line if isinstance(line, Entitlement) else entitlement_from_json(line)
+            log.entitle(said)
+        except Conflicting as conflict:
+            log.counts["conflict"] += 1
+            named = f"{said.kind} of {said.id}"
+            result.conflicts.append(
+                Bad("entitlements", number, Rejected(named, conflict.problem, conflict.remedy))
+            )
+        except Rejected as fault:
+            log.counts["rejected"] += 1
+            result.bad.append(Bad("entitlements", number, fault))

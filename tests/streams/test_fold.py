@@ -93,7 +93,7 @@ GOOD = transaction(payment("SETTLED", 5000, "02-01"))
         (
             Record(encode("Entitlement", {"kind": "CLIPPED", "partner_id": "b", "member_id": "m"})),
             "rejected",
-            "Entitlement",
+            "clip_id: missing",
         ),
         (
             transaction(payment("SETTLED", 1, "2023-12-20T00:00:00Z")),

@@ -38,6 +38,60 @@ def campaign(program_id: str = "one-percent", **fields: Any) -> Line:
     }
 
 
+def deal(program_id: str = "half-off", **fields: Any) -> Line:
+    """A deal that must be clipped: flat 200, no hold; `fields` override."""
+    return campaign(
+        program_id, **{"type": "deal", "reward": {"type": "flat", "amount": 200}, "hold_days": 0, **fields}
+    )
+
+
+def stamps(program_id: str = "card", **fields: Any) -> Line:
+    """A loyalty program: the third purchase redeems 500, 14 days of hold; `fields` override."""
+    flat = {"type": "flat", "amount": 500}
+    return campaign(program_id, **{"type": "loyalty_program", "threshold_count": 3, "reward": flat, **fields})
+
+
+def clip(clip_id: str = "c1", at: str = "01-01", until: str | None = None, **fields: Any) -> Line:
+    """A clip of `half-off` by ann."""
+    line: Line = {
+        "kind": "CLIPPED",
+        "partner_id": "bank",
+        "member_id": "ann",
+        "clip_id": clip_id,
+        "program_id": "half-off",
+        "granted_at": instant(at),
+        **fields,
+    }
+    return line if until is None else {**line, "expires_at": instant(until)}
+
+
+def unclip(clip_id: str = "c1", at: str = "01-02") -> Line:
+    """The end of a clip."""
+    return {
+        "kind": "UNCLIPPED",
+        "partner_id": "bank",
+        "member_id": "ann",
+        "clip_id": clip_id,
+        "revoked_at": instant(at),
+    }
+
+
+def airdrop(airdrop_id: str = "a1", at: str = "01-01", until: str | None = None, **fields: Any) -> Line:
+    """An airdrop of `gift` to ann."""
+    line: Line = {
+        "kind": "AIRDROPPED",
+        "partner_id": "bank",
+        "member_id": "ann",
+        "airdrop_id": airdrop_id,
+        "program_id": "gift",
+        "variant_id": "var_1",
+        "creative_id": "dc_1",
+        "granted_at": instant(at),
+        **fields,
+    }
+    return line if until is None else {**line, "expires_at": instant(until)}
+
+
 def instant(at: str) -> str:
     """`02-01` → 2024-02-01T00:00:00Z; a full instant stays as it is."""
     if len(at) > len("MM-DDTHH:MM:SS"):
@@ -46,9 +100,19 @@ def instant(at: str) -> str:
     return f"2024-{day}T{time or '00:00'}:00Z"
 
 
-def told(programs: Iterable[Line], lines: Iterable[object], until: str | None = None) -> SimulationResult:
+def told(
+    programs: Iterable[Line],
+    lines: Iterable[object],
+    until: str | None = None,
+    entitlements: Iterable[object] = (),
+) -> SimulationResult:
     """The result of a history that must have no bad line."""
-    result = simulate(programs=programs, transactions=lines, until=None if until is None else instant(until))
+    result = simulate(
+        programs=programs,
+        transactions=lines,
+        entitlements=entitlements,
+        until=None if until is None else instant(until),
+    )
     assert result.bad == []
     return result
 

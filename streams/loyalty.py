@@ -1,0 +1,148 @@
+"""Stage: stamps of a loyalty program: given, taken back, used by a redemption, given back when it is undone.
+
+Stamps are counted, not listed: each belongs to an epoch of the member's card, and a redemption uses whole
+epochs. So a card stays small whatever a member buys; a purchase knows the epoch of its own stamp.
+"""
+
+import msgspec
+
+from schemas.times import Micros
+from streams import pending
+from streams.program import Program
+from streams.purchase import Pair, Purchase, PurchaseId, Stake
+from streams.rows import Rows
+
+
+class Spent(msgspec.Struct, array_like=True, gc=False):
+    """Stamps that a redemption used and may give back: those whose purchases still qualify, but its own."""
+
+    external_id: str
+    epochs: list[int]
+    count: int
+    total: int
+
+
+class Card(msgspec.Struct, array_like=True, gc=False):
+    """The stamps a member holds of one program: how many, and the sum of their nets in minor units.
+
+    `epochs` are those whose stamps are held, the last one is the current; `spent` what may come back.
+    """
+
+    epochs: list[int] = msgspec.field(default_factory=lambda: [1])
+    latest: int = 1
+    count: int = 0
+    total: int = 0
+    spent: list[Spent] = []
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Card).decode
+
+
+def qualifies(purchase: Purchase, program: Program, clock: Micros) -> bool:
+    """Whether a purchase that passed the filters holds a stamp as it stands."""
+    net = purchase.net
+    return (
+        net > 0
+        and net >= program.min_spend
+        and (program.max_spend is None or purchase.gross <= program.max_spend)
+        and not pending.is_expired(purchase, program, clock)
+    )
+
+
+class Cards:
+    """The cards of all members of a partition."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def follow(
+        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, clock: Micros
+    ) -> Card | None:
+        """Brings the stamp of a purchase up to date; the card if one was given, for the caller to redeem."""
+        stake = pair.stake
+        assert stake is not None
+        before, stake.qualified = stake.qualified, qualifies(purchase, program, clock)
+        if stake.redeemed or stake.revoked:
+            return None
+        net = purchase.net
+        if stake.qualified and not before:
+            return self._give(who, program, stake, net)
+        if before and stake.epoch and (not stake.qualified or net != stake.stamped):
+            self._change(who, program, stake, net)
+        return None
+
+    def redeem(self, who: PurchaseId, program: Program, stake: Stake, card: Card) -> None:
+        """Uses all stamps of the card, that of the redeeming purchase too."""
+        others = Spent(who.external_id, card.epochs, card.count - 1, card.total - stake.stamped)
+        card.spent.append(others)
+        card.latest += 1
+        card.epochs, card.count, card.total = [card.latest], 0, 0
+        stake.redeemed, stake.epoch, stake.stamped = True, 0, 0
+        self._put(who, program, card)
+
+    def undo(self, who: PurchaseId, program: Program, stake: Stake) -> None:
+        """Gives back what a redemption used, but the stamp of the redeeming purchase."""
+        card = self.card(who, program)
+        stake.redeemed = False
+        for spent in card.spent:
+            if spent.external_id == who.external_id:
+                card.spent.remove(spent)
+                card.epochs = [*spent.epochs, *card.epochs]
+                card.count += spent.count
+                card.total += spent.total
+                self._put(who, program, card)
+                return
+
+    def keep(self, who: PurchaseId, program: Program) -> None:
+        """A redemption cleared: what it used never comes back."""
+        card = self.card(who, program)
+        card.spent = [spent for spent in card.spent if spent.external_id != who.external_id]
+        self._put(who, program, card)
+
+    def card(self, who: PurchaseId, program: Program) -> Card:
+        """The member's card, an empty one at first."""
+        row = self._rows.get(_key(who, program))
+        return Card() if row is None else _decode(row)
+
+    def _give(self, who: PurchaseId, program: Program, stake: Stake, net: int) -> Card | None:
+        card = self.card(who, program)
+        if stake.epoch and stake.epoch not in card.epochs:
+            self._change(who, program, stake, net)  # used: it is not given again, but may come back
+            return None
+        stake.epoch, stake.stamped = card.latest, net
+        card.count += 1
+        card.total += net
+        self._put(who, program, card)
+        return card
+
+    def _change(self, who: PurchaseId, program: Program, stake: Stake, net: int) -> None:
+        """Counts what became of a stamp where it is: on the card, or among those that may come back."""
+        card = self.card(who, program)
+        at: Card | Spent | None = card if stake.epoch in card.epochs else None
+        for spent in card.spent:
+            if stake.epoch in spent.epochs:
+                at = spent
+        more, less = (net if stake.qualified else 0), stake.stamped
+        stake.stamped = more
+        if at is None:
+            return  # used by a redemption that cleared
+        at.count += bool(more) - bool(less)
+        at.total += more - less
+        if isinstance(at, Card) and not stake.qualified:
+            stake.epoch = 0
+        self._put(who, program, card)
+
+    def _put(self, who: PurchaseId, program: Program, card: Card) -> None:
+        self._rows.put(_key(who, program), _encode(card))
+
+
+def reached(card: Card, program: Program) -> bool:
+    """Whether the stamps of a card redeem, by the figures of this version."""
+    if program.threshold_count is not None:
+        return card.count >= program.threshold_count
+    return program.threshold_total is not None and card.total >= program.threshold_total
+
+
+def _key(who: PurchaseId, program: Program) -> bytes:
+    return f"y{who.member}\x1f{program.program_id}".encode()

@@ -1,0 +1,39 @@
+"""Which merchants know a member: where purchases were judged that still stand.
+
+A row a merchant counts them; a row over all merchants counts the merchants that have any, so that it is
+written only when one begins or ends to know the member.
+"""
+
+from streams.purchase import PurchaseId
+from streams.rows import Rows
+
+
+class Regulars:
+    """The standing purchases of all members of a partition, counted by merchant."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def knows(self, who: PurchaseId, merchant_ids: frozenset[str] | None) -> bool:
+        """Whether a judged purchase of the member stands at one of these merchants; None means any."""
+        for merchant_id in ("",) if merchant_ids is None else merchant_ids:
+            row = self._rows.get(f"m{who.member}\x1f{merchant_id}".encode())
+            if row is not None and row != _NONE:
+                return True
+        return False
+
+    def add(self, who: PurchaseId, merchant_id: str, by: int) -> None:
+        """One purchase more (1) or less (-1) stands at a merchant."""
+        count = self._add(who, merchant_id, by)
+        if count == (1 if by > 0 else 0):
+            self._add(who, "", by)
+
+    def _add(self, who: PurchaseId, merchant_id: str, by: int) -> int:
+        key = f"m{who.member}\x1f{merchant_id}".encode()
+        row = self._rows.get(key)
+        count = by if row is None else int.from_bytes(row, "big") + by
+        self._rows.put(key, count.to_bytes(4, "big"))
+        return count
+
+
+_NONE = bytes(4)

@@ -1,0 +1,104 @@
+"""An operator takes a pending cashback back; it does not come again."""
+
+import pytest
+
+from schemas.errors import Rejected
+from schemas.programs import parse_program
+from schemas.revocations import Revocation, checked, to_datum
+from schemas.times import from_iso
+from schemas.transactions import from_json
+from streams.budgets import WholeBudgets
+from streams.member_log import MemberLog
+from streams.simulate import SimulationResult, _Rows
+from tests.streams.told import Line, campaign, instant, payment, stamps, story
+
+
+class Log:
+    """A log of one partition that takes revocations among payments."""
+
+    def __init__(self, *programs: Line) -> None:
+        rows = _Rows()
+        self.result = SimulationResult()
+        self.log = MemberLog(rows, self.result, WholeBudgets(rows), refund_horizon_days=180, parked_days=60)
+        for program in programs:
+            self.log.publish(parse_program(program))
+
+    def pay(self, *lines: Line) -> "Log":
+        for line in lines:
+            transaction = from_json(line)
+            self.log.advance(transaction.occurred_at, 10_000)
+            self.log.transact(transaction, b"", 0)
+        return self
+
+    def revoke(self, at: str, **fields: object) -> "Log":
+        said = {
+            "partner_id": "bank",
+            "member_id": "ann",
+            "external_id": "t1",
+            "program_id": "one-percent",
+            "sequence": 1,
+            "actor": "eve",
+            "reason": "fraud",
+            "revoked_at": from_iso(instant(at), "at"),
+            **fields,
+        }
+        self.log.advance(from_iso(instant(at), "at"), 10_000)
+        self.log.revoke(checked(said))
+        return self
+
+
+def test_a_revoked_cashback_is_reverted_and_never_created_again() -> None:
+    log = Log(campaign()).pay(payment("AUTHORIZED", 5000, "02-01")).revoke("02-02")
+    log.pay(payment("SETTLED", 9000, "02-03"), payment("SETTLED", 9000, "02-04", part_id="more"))
+    assert story(log.result) == ["created 50 one-percent#1 02-01", "reverted one-percent#1 02-02"]
+    log.revoke("02-05")
+    assert log.log.counts["revocation_repeated"] == 1
+
+
+def test_it_gives_back_the_limit_it_took() -> None:
+    log = Log(campaign(member_limit={"count": 1, "period": "lifetime"}))
+    log.pay(payment("SETTLED", 5000, "02-01")).revoke("02-02")
+    log.pay(payment("SETTLED", 5000, "02-03", external_id="t2"))
+    assert story(log.result)[2:] == ["created 50 one-percent#1 02-03"]
+
+
+def test_a_revoked_redemption_gives_the_other_stamps_back() -> None:
+    buys = [payment("SETTLED", 1000, f"02-0{day}", external_id=f"t{day}") for day in (1, 2, 3)]
+    log = Log(stamps()).pay(*buys).revoke("02-04", external_id="t3", program_id="card")
+    log.pay(payment("SETTLED", 1000, "02-05", external_id="t3", part_id="more"))
+    log.pay(payment("SETTLED", 1000, "02-06", external_id="t4"))
+    assert story(log.result) == [
+        "created 500 card#1 02-03",
+        "reverted card#1 02-04",
+        "created 500 card#1 02-06",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"external_id": "t9"}, "external_id: t9 is not known"),
+        ({"program_id": "other"}, "program_id: other said nothing"),
+        ({"sequence": 2}, "sequence: cashback 2 of one-percent is not pending"),
+        ({"sequence": 0}, "sequence: 0 is below 1"),
+        ({"reason": "  "}, "reason: empty"),
+        ({"actor": ""}, "actor: empty"),
+    ],
+)
+def test_what_is_not_pending_is_refused_with_the_field(fields: Line, problem: str) -> None:
+    log = Log(campaign()).pay(payment("SETTLED", 5000, "02-01"))
+    with pytest.raises(Rejected) as refused:
+        log.revoke("02-02", **fields)
+    assert str(refused.value).startswith(problem)
+    assert story(log.result) == ["created 50 one-percent#1 02-01"]
+
+
+def test_a_cleared_cashback_is_not_revoked() -> None:
+    log = Log(campaign(hold_days=0)).pay(payment("SETTLED", 5000, "02-01"))
+    with pytest.raises(Rejected, match="not pending"):
+        log.revoke("02-02")
+
+
+def test_a_revocation_keeps_its_fields_on_the_way() -> None:
+    revocation = Revocation("bank", "ann", "t1", "p", 1, "eve", "fraud", from_iso(instant("02-01"), "at"))
+    assert checked(to_datum(revocation)) == revocation
