@@ -1,10 +1,11 @@
 """What a program still allows a member, and the account of what was taken of it."""
 
 from streams import budgets
+from streams.announce import Cause
 from streams.budgets import Budgets
 from streams.entitlements import Entitlements
 from streams.program import Program
-from streams.purchase import Pair, PurchaseId, Reason
+from streams.purchase import Pair, PurchaseId, Reason, row_key
 from streams.rows import Rows
 from streams.usage import Usage
 
@@ -49,17 +50,22 @@ class Allowances:
             wanted = min(wanted, self.budgets.left(account))
         return wanted
 
-    def must_wait(self, who: PurchaseId, pair: Pair, program: Program, wanted: int) -> bool:
-        """Whether a budget has less at hand than `wanted` after the cap, and more may be had by waiting."""
+    def must_wait(self, who: PurchaseId, pair: Pair, program: Program, wanted: int, cause: Cause) -> bool:
+        """Whether a budget has less at hand than `wanted` after the cap, and more may be had: then it waits.
+
+        `cause` is what led to it, and is there again when it is served.
+        """
         stake = pair.stake
         if stake is None or not program.has_budget:
             return False
         if program.cap is not None:
             wanted = min(wanted, max(0, self._cap_left(who, pair, program)))
-        return any(
-            self.budgets.left(account) < wanted and self.budgets.may_ask(account)
-            for account in budgets.accounts(program, who.livemode, stake.day)
-        )
+        for account in budgets.accounts(program, who.livemode, stake.day):
+            if lacking := self.budgets.lacks(account, wanted):
+                stake.waits = True
+                self.budgets.wait(account, lacking, row_key(who), cause)
+                return True
+        return False
 
     def moved(self, who: PurchaseId, pair: Pair, program: Program, had: int) -> None:
         """Notes that the pair earns what it does now, pending and cleared, where it earned `had` before."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from streams.announce import Cause
 from streams.program import Program
 from streams.rows import Rows
 
@@ -39,8 +40,14 @@ class Budgets(Protocol):
     def may_ask(self, account: Account) -> bool:
         """Whether more than what is at hand may be had by waiting for it."""
 
+    def lacks(self, account: Account, wanted: int) -> int:
+        """How much more must be had before `wanted` is taken; 0 when nothing need be waited for."""
+
     def take(self, account: Account, amount: int) -> None:
         """Takes from what is at hand; a negative amount gives back."""
+
+    def wait(self, account: Account, lacking: int, purchase: bytes, cause: Cause) -> None:
+        """Lets a pair of the purchase with this row key wait for `lacking` more."""
 
 
 def accounts(program: Program, livemode: bool, day: int) -> Iterator[Account]:
@@ -63,6 +70,12 @@ class WholeBudgets:
 
     def may_ask(self, account: Account) -> bool:
         return False
+
+    def lacks(self, account: Account, wanted: int) -> int:
+        return 0
+
+    def wait(self, account: Account, lacking: int, purchase: bytes, cause: Cause) -> None:
+        raise NotImplementedError("who sees everything never waits")
 
     def take(self, account: Account, amount: int) -> None:
         self._rows.put(f"b{account.key}".encode(), _encode(self._taken(account) + amount))

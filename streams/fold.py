@@ -13,13 +13,13 @@ from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
 from schemas.times import DAY, MINUTE, Micros, to_iso
-from schemas.topics import CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
+from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
 from streams import quarantine
-from streams.budgets import WholeBudgets
 from streams.conflicts import Conflicting
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
+from streams.leases import LeasedBudgets
 from streams.member_log import Datum, MemberLog
 from streams.purchase import Parked, PurchaseId
 
@@ -45,6 +45,7 @@ class TopicOutcomes:
         self._decisions = DECISIONS.full_name(prefix)
         self._cases = REVERSAL_CASES.full_name(prefix)
         self._quarantine = QUARANTINE.full_name(prefix)
+        self._requests = BUDGET_REQUESTS.full_name(prefix)
 
     def event(self, who: PurchaseId, record: str, datum: Datum) -> None:
         self._send(self._events, who.member_key, codec.encode(record, datum))
@@ -54,6 +55,10 @@ class TopicOutcomes:
 
     def case(self, who: PurchaseId, datum: Datum) -> None:
         self._send(self._cases, who.member_key, codec.encode("ReversalCase", datum))
+
+    def request(self, datum: Datum) -> None:
+        """Asks the keeper of budgets."""
+        self._send(self._requests, datum["program_id"].encode(), codec.encode("BudgetRequest", datum))
 
     def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None:
         headers = quarantine.headers(
@@ -105,12 +110,13 @@ class CashbackFold:
         self.log = MemberLog(
             store,
             outcomes := TopicOutcomes(partition, send, settings.topic_prefix, input_topic),
-            WholeBudgets(store),
+            budgets := LeasedBudgets(store, partition, settings.partitions, outcomes.request),
             refund_horizon_days=settings.refund_horizon_days,
             parked_days=settings.parked_days,
         )
         self.store = store
         self._outcomes = outcomes
+        self._budgets = budgets
         self._by_broker_clock = settings.clock == "broker"
         self._oldest = settings.max_age_days * DAY
         self._newest = settings.max_skew_minutes * MINUTE
@@ -162,6 +168,8 @@ class CashbackFold:
                 revocation = revocations.checked(codec.decode(record.value)[1])
                 _check_key(record, revocation.key)
                 self.log.revoke(revocation)
+            elif name == "BudgetGrant":
+                self._lend(codec.decode(record.value)[1])
             else:
                 raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
         except Rejected as error:
@@ -172,6 +180,15 @@ class CashbackFold:
             self._kept_clock = self.log.clock
             self.store.put(CLOCK_KEY, self._kept_clock.to_bytes(8, "big"))
         self._report(self)
+
+    def _lend(self, grant: Datum) -> None:
+        if grant["partition"] != self.partition:
+            problem = f"{grant['partition']}, but it lies in {self.partition}"
+            raise Rejected("partition", problem, "write it to the partition it is for")
+        served = self._budgets.grant(grant)
+        self.counts["grant" if served is not None else "grant_repeated"] += 1
+        for waiting in served or ():
+            self.log.serve(waiting)
 
     def _time_of(self, record: InputRecord) -> Micros:
         """The clock a record carries: the broker's append time, or with history the stamp of the loader."""
@@ -201,8 +218,6 @@ class CashbackFold:
             spec = _program_in(value)
         except ProgramsRefused as refused:
             raise refused.faults[0] from None
-        if spec.budget is not None:
-            raise Rejected("budget", "not kept over partitions by this version", "leave it out")
         if not self.log.publish(spec):
             self.counts["program_repeated"] += 1
             return

@@ -7,6 +7,7 @@ from schemas.times import Micros
 from schemas.transactions import Transaction
 from streams import loyalty, matching, pending
 from streams.allowances import Allowances
+from streams.announce import Cause
 from streams.budgets import Budgets
 from streams.entitlements import Found
 from streams.loyalty import Cards
@@ -51,7 +52,7 @@ class Judge:
                 reason = self._not_for_member(who, pair, program, at)
             if reason is None and program.is_loyalty:
                 self._count(pair, program, at)
-                pair.reason = self._first_stamp(who, purchase, pair, program, clock)
+                pair.reason = self._first_stamp(who, purchase, pair, program, transaction, clock)
                 continue
             if reason is None:
                 reason = matching.amount_mismatch(program, gross)
@@ -63,7 +64,7 @@ class Judge:
                 eligible.append((pair, program))
             else:
                 pair.reason = reason
-        self._choose(who, purchase, eligible)
+        self._choose(who, purchase, eligible, transaction)
         return purchase.pairs != before
 
     def require_amount(self, purchase: Purchase, transaction: Transaction) -> bool:
@@ -74,7 +75,7 @@ class Judge:
         purchase.pairs = [Pair(program.program_id, program.version, reason) for program, _ in naming]
         return purchase.pairs != before
 
-    def judge_again(self, who: PurchaseId, purchase: Purchase, clock: Micros) -> bool:
+    def judge_again(self, who: PurchaseId, purchase: Purchase, cause: Cause, clock: Micros) -> bool:
         """Judges the waiting pairs again by a changed gross or net; whether any of them changed.
 
         None waits any more once anything of the purchase cleared. Stamps are given and taken at any time.
@@ -87,13 +88,13 @@ class Judge:
             program = self._catalogue.get(pair.program_id, pair.version)
             if program.is_loyalty:
                 if pair.stake is not None:
-                    self._stamp_again(who, purchase, pair, program, clock)
+                    self._stamp_again(who, purchase, pair, program, cause, clock)
             elif pair.reason in AMOUNT_REASONS:
                 waiting.append((pair, program))
             elif program.is_rival and (pair.sequence or (pair.stake is not None and pair.stake.waits)):
                 taken = True
         if waiting and not has_cleared:
-            self._wait_no_more(who, purchase, waiting, taken, clock)
+            self._wait_no_more(who, purchase, waiting, taken, cause, clock)
         return before != [_word(pair) for pair in purchase.pairs]
 
     def _wait_no_more(
@@ -102,6 +103,7 @@ class Judge:
         purchase: Purchase,
         waiting: list[tuple[Pair, Program]],
         taken: bool,
+        cause: Cause,
         clock: Micros,
     ) -> None:
         eligible: list[tuple[Pair, Program]] = []
@@ -113,32 +115,39 @@ class Judge:
                 eligible.append((pair, program))
             else:
                 pair.reason = reason
-        self._choose(who, purchase, eligible)
+        self._choose(who, purchase, eligible, cause)
 
-    def resolve(self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program) -> None:
+    def resolve(
+        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, cause: Cause
+    ) -> None:
         """Decides a pair that waited for a lease of its budget, now that more, or nothing more, is at hand.
 
         When it may not earn after all, those it outranked are chosen from anew. It may go on waiting.
         """
-        assert pair.stake is not None
-        reason = self.allowances.refusal(who, pair, program)
+        reason = Reason.TRANSACTION_VOID if purchase.void else self.allowances.refusal(who, pair, program)
         if reason is None:
-            self._reward(who, purchase, pair, program)
-            return
-        pair.stake.waits = False
-        pair.reason = reason
+            self._reward(who, purchase, pair, program, cause)
+        else:
+            pair.reason = reason
+            self._choose_other(who, purchase, pair, cause)
+        if program.is_loyalty and pair.reason is not Reason.REWARDED:
+            assert pair.stake is not None
+            self.cards.undo(who, program, pair.stake, own=purchase.net if pair.stake.qualified else 0)
+
+    def _choose_other(self, who: PurchaseId, purchase: Purchase, loser: Pair, cause: Cause) -> None:
+        """Chooses among those that were outranked by one that may not earn after all."""
         rivals: list[tuple[Pair, Program]] = []
-        for other in purchase.pairs:
-            if other.outranked_by != pair.program_id:
+        for pair in purchase.pairs:
+            if pair.reason is not Reason.OUTRANKED or pair.outranked_by != loser.program_id:
                 continue
-            rival = self._catalogue.get(other.program_id, other.version)
-            other.outranked_by = None
-            refused = self.allowances.refusal(who, other, rival)
+            program = self._catalogue.get(pair.program_id, pair.version)
+            pair.outranked_by = None
+            refused = self.allowances.refusal(who, pair, program)
             if refused is None:
-                rivals.append((other, rival))
+                rivals.append((pair, program))
             else:
-                other.reason = refused
-        self._choose(who, purchase, rivals)
+                pair.reason = refused
+        self._choose(who, purchase, rivals, cause)
 
     def _not_for_member(self, who: PurchaseId, pair: Pair, program: Program, at: Micros) -> Reason | None:
         """Why a purchase that passes the filters is not rewarded for whose it is."""
@@ -159,18 +168,22 @@ class Judge:
         elif program.is_loyalty:
             pair.stake = Stake()
 
-    def _choose(self, who: PurchaseId, purchase: Purchase, eligible: list[tuple[Pair, Program]]) -> None:
+    def _choose(
+        self, who: PurchaseId, purchase: Purchase, eligible: list[tuple[Pair, Program]], cause: Cause
+    ) -> None:
         rivals = [program for _, program in eligible if not program.stackable]
         # Most purchases have one: it need not be ranked.
         best = matching.winner(rivals, purchase.gross) if len(rivals) > 1 else rivals[0] if rivals else None
         for pair, program in eligible:
             if program.stackable or program is best:
-                self._reward(who, purchase, pair, program)
+                self._reward(who, purchase, pair, program, cause)
             elif best is not None:
                 pair.reason = Reason.OUTRANKED
                 pair.outranked_by = best.program_id
 
-    def _reward(self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program) -> None:
+    def _reward(
+        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, cause: Cause
+    ) -> None:
         """Rewards a chosen pair on what is left of the purchase; without a reward it waits."""
         reward = reward_now(purchase, pair, program)
         pair.amount = reward
@@ -179,19 +192,31 @@ class Judge:
             return
         pair.reason = Reason.REWARDED
         if pair.stake is not None:
-            pair.stake.waits = self.allowances.must_wait(who, pair, program, reward)
-            pair.amount = 0 if pair.stake.waits else self.allowances.cut(who, pair, program, reward)
+            must_wait = self.allowances.must_wait(who, pair, program, reward, cause)
+            pair.amount = 0 if must_wait else self.allowances.cut(who, pair, program, reward)
 
     def _first_stamp(
-        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, clock: Micros
+        self,
+        who: PurchaseId,
+        purchase: Purchase,
+        pair: Pair,
+        program: Program,
+        cause: Cause,
+        clock: Micros,
     ) -> Reason:
-        stamped = self._stamp(who, purchase, pair, program, clock)
+        stamped = self._stamp(who, purchase, pair, program, cause, clock)
         return stamped or _gross_reason(purchase, program) or Reason.THRESHOLD_NOT_REACHED
 
     def _stamp_again(
-        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, clock: Micros
+        self,
+        who: PurchaseId,
+        purchase: Purchase,
+        pair: Pair,
+        program: Program,
+        cause: Cause,
+        clock: Micros,
     ) -> None:
-        stamped = self._stamp(who, purchase, pair, program, clock)
+        stamped = self._stamp(who, purchase, pair, program, cause, clock)
         if stamped is not None:
             pair.reason = stamped
             pair.amount = pair.amount if stamped is Reason.REWARDED else 0
@@ -205,7 +230,13 @@ class Judge:
             )
 
     def _stamp(
-        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, clock: Micros
+        self,
+        who: PurchaseId,
+        purchase: Purchase,
+        pair: Pair,
+        program: Program,
+        cause: Cause,
+        clock: Micros,
     ) -> Reason | None:
         """Gives or takes the stamp of a purchase; what came of it if one was given."""
         card = self.cards.follow(who, purchase, pair, program, clock)
@@ -216,7 +247,7 @@ class Judge:
         refused = self.allowances.refusal(who, pair, program)
         if refused is not None:
             return refused
-        self._reward(who, purchase, pair, program)
+        self._reward(who, purchase, pair, program, cause)
         if pair.reason is Reason.REWARDED:
             assert pair.stake is not None
             self.cards.redeem(who, program, pair.stake, card)

@@ -81,8 +81,8 @@ class Cards:
         stake.redeemed, stake.epoch, stake.stamped = True, 0, 0
         self._put(who, program, card)
 
-    def undo(self, who: PurchaseId, program: Program, stake: Stake) -> None:
-        """Gives back what a redemption used, but the stamp of the redeeming purchase."""
+    def undo(self, who: PurchaseId, program: Program, stake: Stake, *, own: int = 0) -> None:
+        """Gives back what a redemption used; the stamp of the redeeming purchase only with a net `own`."""
         card = self.card(who, program)
         stake.redeemed = False
         for spent in card.spent:
@@ -91,6 +91,10 @@ class Cards:
                 card.epochs = [*spent.epochs, *card.epochs]
                 card.count += spent.count
                 card.total += spent.total
+                if own:
+                    stake.epoch, stake.stamped = card.latest, own
+                    card.count += 1
+                    card.total += own
                 self._put(who, program, card)
                 return
 

@@ -22,6 +22,7 @@ from streams.budgets import Budgets
 from streams.conflicts import Conflicting
 from streams.due import DueIndex
 from streams.judging import Judge
+from streams.leases import Waiting
 from streams.parked import ParkedIndex
 from streams.program import Catalogue, Program
 from streams.purchase import (
@@ -205,12 +206,12 @@ class MemberLog:
         if is_judged_now:
             news = self.judge.judge(who, purchase, transaction, self.clock)
         elif purchase.purchased_at:
-            news = has_changed and self.judge.judge_again(who, purchase, self.clock)
+            news = has_changed and self.judge.judge_again(who, purchase, transaction, self.clock)
         else:
             news = dedup.opens(transaction) and self.judge.require_amount(purchase, transaction)
         if refunds.count_over_refund(purchase):
             self.counts["over_refunded"] += 1
-        if opened_now or news:
+        if (opened_now or news) and not _waits_for_budget(purchase):
             self._outcomes.decision(who, announce.decision(who, purchase, transaction.occurred_at))
         if purchase.purchased_at:
             self._settle(who, purchase, transaction, is_judged_now=is_judged_now, may_raise=has_changed)
@@ -248,14 +249,16 @@ class MemberLog:
             wanted = max(0, reward - pair.cleared_sum)
             if stake is not None and not is_judged_now:
                 may_raise = may_raise and cause.kind not in refunds.TAKES_BACK
-                wanted = self._allowed(who, pair, program, wanted, may_raise)
+                wanted = self._allowed(who, pair, program, wanted, cause, may_raise=may_raise)
             self._make_pending(who, purchase, pair, program, wanted, cause)
             if not pair.cleared:
                 continue
             for cleared in refunds.revise_cases(pair, reward, cause.kind, cause.occurred_at):
                 self._outcomes.case(who, announce.reversal_case(who, purchase, pair, program, cleared, cause))
 
-    def _allowed(self, who: PurchaseId, pair: Pair, program: Program, wanted: int, may_raise: bool) -> int:
+    def _allowed(
+        self, who: PurchaseId, pair: Pair, program: Program, wanted: int, cause: Cause, *, may_raise: bool
+    ) -> int:
         """What may be pending of what is wanted, by entitlement, limit, cap and budget."""
         assert pair.stake is not None
         if pair.stake.revoked:
@@ -267,7 +270,35 @@ class MemberLog:
         is_alive = pair.pending or pair.cleared
         if not is_alive and allowances.refusal(who, pair, program) is not None:
             return 0
+        if allowances.must_wait(who, pair, program, more, cause):
+            return pair.pending
         return pair.pending + allowances.cut(who, pair, program, more)
+
+    def serve(self, waiting: Waiting) -> None:
+        """Decides a pair that waited for its budget."""
+        key = waiting.purchase
+        row = self._rows.get(key)
+        if row is None:
+            return
+        who, purchase = from_row_key(key), unpack(row)
+        pair = next(one for one in purchase.pairs if one.program_id == waiting.program_id)
+        program = self.catalogue.get(pair.program_id, pair.version)
+        assert pair.stake is not None
+        pair.stake.waits = False
+        if pair.sequence and not (program.is_loyalty and not pair.pending and not pair.cleared):
+            wanted = max(0, judging.reward_now(purchase, pair, program) - pair.cleared_sum)
+            wanted = self._allowed(who, pair, program, wanted, waiting.cause, may_raise=True)
+            self._make_pending(who, purchase, pair, program, wanted, waiting.cause)
+        else:
+            self.judge.resolve(who, purchase, pair, program, waiting.cause)
+            for chosen in purchase.pairs:
+                if chosen.reason is Reason.REWARDED and (chosen is pair or not chosen.sequence):
+                    terms = self.catalogue.get(chosen.program_id, chosen.version)
+                    self._make_pending(who, purchase, chosen, terms, chosen.amount, waiting.cause)
+        if not _waits_for_budget(purchase):
+            self._outcomes.decision(who, announce.decision(who, purchase, waiting.cause.occurred_at))
+        if self._keep(key, purchase, due_of(row)) <= self.clock:
+            self._fire_own(key)
 
     def _make_pending(
         self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, wanted: int, cause: Cause
@@ -382,6 +413,10 @@ def _check_room(purchase: Purchase, transaction: Transaction) -> None:
     if so_far + (transaction.amount_minor or 0) > AMOUNT_MAX:
         problem = f"brings the purchase above {AMOUNT_MAX}"
         raise Rejected("amount_minor", problem, "send minor units of one purchase")
+
+
+def _waits_for_budget(purchase: Purchase) -> bool:
+    return any(pair.stake is not None and pair.stake.waits for pair in purchase.pairs)
 
 
 def _loses_stamp(purchase: Purchase, pair: Pair, program: Program, now: Micros) -> bool:

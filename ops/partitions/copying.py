@@ -1,11 +1,12 @@
 """Writes an input log once more, dealt out over more partitions, in the order of its clocks."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from ops.embedded.jars import Say
 from ops.partitions.merge import Entry, merge
 from ops.partitions.reading import UNREADABLE_HEADER, Partition, headers_of
 from ops.settings import Settings
@@ -14,13 +15,12 @@ from schemas.codec import decode, encode
 from schemas.errors import Rejected
 from schemas.times import Micros
 from schemas.topics import INPUTS, PROGRAMS
+from streams.engine.transactions import RECORD_BYTES_MAX
 
 QUIET_S = 3.0
 """Nobody writes to the old log when nothing came for so long: a ticker writes every second."""
 ANSWER_S = 30.0
 """How long an answer of the brokers is waited for."""
-
-Say = Callable[[str], None]
 
 
 class GrowRefused(Exception):
@@ -48,7 +48,7 @@ class Copy:
                 "client.id": "cashback-grow",
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
-                "message.max.bytes": 4 * 1024 * 1024,
+                "message.max.bytes": RECORD_BYTES_MAX,
                 "linger.ms": 20,
                 "on_delivery": self._delivered,
                 "delivery.report.only.error": True,
@@ -111,10 +111,10 @@ class Copy:
         if entry.program is not None:
             for each in range(self._to):
                 self._produce(message.key(), message.value(), each, at_ms, headers)
-        elif message.key():
-            self._produce(message.key(), message.value(), -1, at_ms, headers)
-        else:  # nobody's; refused there as here
-            self._produce(message.key(), message.value(), partition, at_ms, headers)
+        else:
+            # Without a key it is nobody's: refused there as here, so any one partition will do.
+            to = -1 if message.key() else partition
+            self._produce(message.key(), message.value(), to, at_ms, headers)
         self.copied += 1
 
     def _tick(self) -> None:

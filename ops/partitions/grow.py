@@ -19,8 +19,9 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message, Prod
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from ops import topics
+from ops.embedded.jars import Say
 from ops.partitions.compare import Comparison, compare
-from ops.partitions.copying import ANSWER_S, Copy, GrowRefused, Say
+from ops.partitions.copying import ANSWER_S, Copy, GrowRefused
 from ops.partitions.reading import Partition
 from ops.settings import Settings
 from ops.supervisor import Supervisor

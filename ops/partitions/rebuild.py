@@ -5,12 +5,13 @@ log is folded once more up to the offset that is decided already, with nobody li
 the changelog's place. Until the last of them is in, the position says so, and no worker starts on it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from confluent_kafka import KafkaException
 
+from ops.embedded.jars import Say
 from ops.partitions.reading import Input, Partition
 from ops.settings import Settings
 from schemas.topics import CASHBACK_EVENTS
@@ -24,8 +25,6 @@ from streams.quarantine import BadRun
 from streams.topology import engine_settings
 
 _ROWS_A_COMMIT = 20_000
-
-Say = Callable[[str], None]
 
 
 class RebuildRefused(Exception):

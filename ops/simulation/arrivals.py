@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from ops.oracle.terms import Terms, read_terms
+from ops.settings import Settings
 from ops.simulation.programs import BASKETS, SMALL_BASKETS, STARTS, open_campaign, program_versions
 from schemas.codec import encode
 from schemas.programs import parse_program, to_datum
@@ -24,9 +25,9 @@ FAMILIES = 128
 MEMBERS = (("bank", "ann"), ("bank", "ben"), ("wallet", "ann"))
 HOUR = 60 * MINUTE
 MAX_SKEW = 5 * MINUTE
-LATEST = 170 * DAY
-"""Nothing is said later than this after the start: the stages forget a purchase 180 days after it finished,
-the recomputation never does."""
+LATEST = (Settings.model_fields["refund_horizon_days"].default - 10) * DAY
+"""No payment is said later than this after the start: the stages forget a finished purchase in time, the
+recomputation never does."""
 
 
 class Version(NamedTuple):

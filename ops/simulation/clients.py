@@ -227,7 +227,9 @@ class SimulatedBrokers:
         return SimulatedConsumer(self._cluster, self._worker, config)
 
     def committed(self, partition: int) -> int:
-        """The group's offset, which serves lag only: now and then it is lost, and nothing may change."""
+        """The group's offset, which only refuses a start without state: now and then it is lost, and nothing
+        else may change.
+        """
         return 0 if self._cluster.world.draw() < 0.1 else self._cluster.group.get(partition, 0)
 
     def bounds(self, topic: str, partition: int) -> Bounds:

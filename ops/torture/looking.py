@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 ASK_S = 2.0
+"""What one question may take: a pause is measured no more finely than this while brokers are away."""
 CONNECT_S = 3
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -99,9 +100,9 @@ class End:
 
     next_offset: int = 0
     """After the last record."""
-    passed: int = 0
-    """The end as it was reached: after the last record and the markers of its transaction."""
-    times: int = 0
+    end: int = 0
+    """The end as it was last reached: after the last record and the markers of its transaction."""
+    ends_reached: int = 0
     """How often the end was reached."""
 
 
@@ -112,7 +113,6 @@ class Follower:
         self.ends = [End() for _ in range(partitions)]
         self.kept: list[bytes | None] = [None] * partitions
         self._keep_key = keep_key
-        self._topic = topic
         self._consumer = reader(brokers, "read_committed")
         self._consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
 
@@ -127,8 +127,8 @@ class Follower:
                     if self._keep_key is not None and message.key() == self._keep_key:
                         self.kept[partition] = message.value()
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    self.ends[partition].times += 1
-                    self.ends[partition].passed = offset or 0
+                    self.ends[partition].ends_reached += 1
+                    self.ends[partition].end = offset or 0
                 elif error.fatal() or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
                     raise KafkaException(error)
 

@@ -58,6 +58,8 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
                     progress.save()
                 say("All is written and struck; waiting until the system is at rest")
                 _await_rest(watch, directory)
+                if not watch.offset_checks:
+                    progress.offsets_ahead.append("the group's offsets were never answered: not checked")
             finally:
                 progress.offsets_ahead += watch.offsets_ahead
                 progress.seconds = before_s + time.monotonic() - began_s

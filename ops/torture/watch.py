@@ -1,7 +1,7 @@
 """How far every stage has come, looked at all the time: for measuring pauses, and for waiting.
 
-A look that got no answer is no look: nothing counts as progress then. With every look I8 is checked too:
-no offset that is committed may be ahead of the position in the changelog.
+A look that got no answer is no look: nothing counts as progress then. After a look I8 is checked too, if the
+group's coordinator answers: no offset that is committed may be ahead of the position in the changelog.
 """
 
 import threading
@@ -79,6 +79,8 @@ class Watch:
         self._no_answer = ""
         self.offsets_ahead: list[str] = []
         """What was seen against I8."""
+        self.offset_checks = 0
+        """How often I8 could be checked."""
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -155,7 +157,10 @@ class Watch:
                 self._take(now, began_s)
                 # Apart: the group's coordinator may be away while all goes on.
                 with suppress(NoAnswer):
-                    self._check_offsets(self._group.committed())
+                    committed = self._group.committed()
+                    # After the offsets: else any commit between the two looks would seem ahead of the state.
+                    self._changelog.pull()
+                    self._check_offsets(committed)
         except BaseException as error:  # noqa: BLE001 - raised again in whoever looks
             with self._changed:
                 self._failure = error
@@ -178,7 +183,7 @@ class Watch:
             ],
             Stage.LEDGER: [
                 # Whoever follows the topic may be as late as the ledger: its end is asked for.
-                Place(at := posted.get(partition, 0), waits=at < read.next_offset or read.passed < end)
+                Place(at := posted.get(partition, 0), waits=at < read.next_offset or read.end < end)
                 for partition, (read, end) in enumerate(zip(self._outputs.ends, output_ends, strict=True))
             ],
             Stage.WEBHOOKS: [Place(self._delivered(), waits=queued)],
@@ -197,8 +202,9 @@ class Watch:
 
     def _check_offsets(self, committed: list[int]) -> None:
         now_s = monotonic()
+        self.offset_checks += 1
         for partition, offset in enumerate(committed):
-            position, times = self._position(partition), self._changelog.ends[partition].times
+            position, times = self._position(partition), self._changelog.ends[partition].ends_reached
             if offset <= position:
                 self._ahead_since.pop(partition, None)
                 continue

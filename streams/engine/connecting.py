@@ -13,11 +13,11 @@ from aiokafka import client
 from aiokafka.conn import AIOKafkaConnection, create_conn
 
 CONNECT_S_MAX = 1.5
-"""Until a broker has accepted a connection and said which versions it speaks."""
+"""Until a broker has accepted a connection, said which versions it speaks and, with SASL, let us in."""
 
 
 def connect_briefly() -> None:
-    """Make all clients of this process connect so; may be called again."""
+    """Bound every connection that an aiokafka client of this process makes by CONNECT_S_MAX."""
     client.create_conn = _create_conn
 
 

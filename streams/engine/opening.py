@@ -43,17 +43,10 @@ def open_partition(
         wants_standing=context.stores.wants_standing,
     )
     try:
-        # First the fence: after it, what the changelog holds is final.
-        transactions.fence()
-        try:
-            fold, restored = _filled(context, partition, transactions, brokers, topic_id, cancelled)
-        except RestoreCancelled:
-            transactions.close()
-            return None
-        except StateUnfit:
-            # Changelog and group offset are two looks: a new owner's commit between them is no lost state.
-            transactions.prove_ownership()
-            raise
+        fold, restored = _taken_over(context, partition, transactions, brokers, topic_id, cancelled)
+    except RestoreCancelled:
+        transactions.close()
+        return None
     except PositionOutsideLog as error:
         context.fail_stop.end(ExitCode.POSITION_OUTSIDE_LOG, str(error), partition=partition)
     except StateUnfit as error:
@@ -74,6 +67,24 @@ def open_partition(
     if context.failpoint is not None:
         fold = context.failpoint.around(fold)
     return OpenedPartition(fold, transactions, restored)
+
+
+def _taken_over(
+    context: Context,
+    partition: int,
+    transactions: PartitionTransactions,
+    brokers: Brokers,
+    topic_id: str,
+    cancelled: threading.Event,
+) -> tuple[Fold, Restored]:
+    # First the fence: after it the former owner adds nothing to the changelog. A new owner still may.
+    transactions.fence()
+    try:
+        return _filled(context, partition, transactions, brokers, topic_id, cancelled)
+    except StateUnfit:
+        # Changelog and group offset are two looks: a new owner's commit between them is no lost state.
+        transactions.prove_ownership()
+        raise
 
 
 def _filled(

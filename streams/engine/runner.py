@@ -187,7 +187,7 @@ class PartitionRunner:
     def _end_late_commit(self) -> NoReturn:
         self._fail_stop.end(
             ExitCode.TRANSACTION_FAILED,
-            "a commit did not come back in the time it was given",
+            f"a commit did not come back within {self._settings.half_transaction_s + COMMIT_GRACE_S} s",
             partition=self.partition,
             offset=self._work.next_offset,
         )

@@ -83,7 +83,7 @@ class EngineSettings:
 
     @property
     def half_transaction_s(self) -> float:
-        """Longest time a transaction stays open, and longest time its commit may be retried (seconds)."""
+        """Longest time a transaction stays open, and for which its commit is retried (seconds)."""
         return self.transaction_timeout_ms / 2_000
 
     def transactional_id(self, partition: int) -> str:

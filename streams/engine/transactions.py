@@ -89,10 +89,11 @@ class PartitionTransactions:
         self._retry(self._producer.init_transactions, deadline)
 
     def prove_ownership(self) -> None:
-        """Ask the brokers whether the id is still ours. It leaves a transaction open: only for who ends next.
+        """Return if no other worker took the id over since `fence`; call it only before the process ends.
 
         Raises KafkaException, of which `fenced` tells whether another worker took the id over.
         """
+        # Only what is written is checked for its epoch, so an offset is; the transaction is never committed.
         self._producer.begin_transaction()
         self._send_offset(0, monotonic() + self._settings.half_transaction_s)
 

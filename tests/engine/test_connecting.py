@@ -6,28 +6,39 @@ import asyncio
 
 import pytest
 from aiokafka import client
+from aiokafka.errors import KafkaConnectionError
 
 from streams.engine import connecting
 
 
-def test_a_connection_nobody_answers_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_only_accepts_is_given_up_and_the_next_one_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connecting, "CONNECT_S_MAX", 0.1)
     monkeypatch.setattr(client, "create_conn", client.create_conn)  # put back afterwards
     connecting.connect_briefly()
+    asked: set[str] = set()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read(1):
+            asked.add("silent")
+        await reader.read()  # until the client hangs up
+        writer.close()
+
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.add("next")
+        writer.close()
 
     async def scene() -> None:
-        heard = asyncio.Event()
-
-        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1)
-            heard.set()
-            await reader.read()  # until the client hangs up
-            writer.close()
-
-        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.create_conn("127.0.0.1", port), 30)
-            assert heard.is_set()
+        async with (
+            await asyncio.start_server(silent, "127.0.0.1", 0) as first,
+            await asyncio.start_server(refusing, "127.0.0.1", 0) as second,
+        ):
+            ports = [server.sockets[0].getsockname()[1] for server in (first, second)]
+            asking = client.AIOKafkaClient(bootstrap_servers=[f"127.0.0.1:{port}" for port in ports])
+            with pytest.raises(KafkaConnectionError):
+                await asyncio.wait_for(asking.bootstrap(), 30)
+            await asking.close()
 
     asyncio.run(scene())
+    assert asked == {"silent", "next"}

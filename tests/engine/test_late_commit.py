@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from typing import Any, cast
+
+import pytest
 
 from streams.engine import EngineSettings, runner
 from streams.engine.exits import ExitCode, FailStop
@@ -38,8 +40,8 @@ class Recorded(FailStop):
         self.ended.set()
 
 
-class Swallowing:
-    """Transactions of which one commit never ends."""
+class Held:
+    """In the place of `PartitionTransactions`: one commit, which ends when it is let go."""
 
     opened_at: float | None = 0.0
 
@@ -50,6 +52,7 @@ class Swallowing:
 
     def commit(self, *_: object) -> int:
         self.released.wait()
+        self.opened_at = None
         return 0
 
     def close(self) -> None: ...
@@ -59,8 +62,8 @@ class NoFold:
     def before_commit(self) -> None: ...
 
 
-@contextmanager
-def _at_work(stop: FailStop, transactions: Swallowing) -> Iterator[None]:
+@asynccontextmanager
+async def _at_work(stop: FailStop, transactions: Held) -> AsyncIterator[None]:
     with ThreadPoolExecutor(1) as executor:
         at_work = runner.PartitionRunner(
             0,
@@ -80,16 +83,15 @@ def _at_work(stop: FailStop, transactions: Swallowing) -> Iterator[None]:
             yield
         finally:
             transactions.released.set()
-            for task in at_work._tasks:
-                task.cancel()
+            await at_work.close()
 
 
-def test_a_commit_that_never_comes_back_ends_the_worker(monkeypatch: Any) -> None:
+def test_a_commit_that_never_comes_back_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "COMMIT_GRACE_S", 0.05)
 
     async def scene() -> Recorded:
-        stop, transactions = Recorded(), Swallowing()
-        with _at_work(stop, transactions):
+        stop = Recorded()
+        async with _at_work(stop, Held()):
             await asyncio.wait_for(stop.ended.wait(), 10)
         return stop
 
@@ -97,3 +99,17 @@ def test_a_commit_that_never_comes_back_ends_the_worker(monkeypatch: Any) -> Non
     assert stop.said is not None
     assert stop.said[0] is ExitCode.TRANSACTION_FAILED
     assert "did not come back" in stop.said[1]
+
+
+def test_a_commit_that_comes_back_in_time_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "COMMIT_GRACE_S", 0.05)
+
+    async def scene() -> Recorded:
+        stop, transactions = Recorded(), Held()
+        transactions.released.set()
+        async with _at_work(stop, transactions):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(stop.ended.wait(), 0.3)
+        return stop
+
+    assert asyncio.run(scene()).said is None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from random import Random
 
 import pytest
 from typer.testing import CliRunner
 
 from ops.cli import build
 from ops.simulation import checks, world
+from ops.simulation.arrivals import LATEST, payments
+from ops.simulation.history import BEGINNINGS
 from ops.simulation.shrink import shrink
 from ops.simulation.story import story
 from ops.simulation.sweep import Report, attempt, run_seeds, sweep
@@ -123,3 +126,12 @@ def test_a_sound_seed_is_retold_with_its_steps() -> None:
     assert told.exit_code == 0
     assert "log of partition 0:" in told.output
     assert "all rules hold" in told.output
+
+
+def test_no_payment_is_said_after_its_purchase_is_forgotten() -> None:
+    latest = 0
+    for seed in range(300):
+        rng = Random(seed)
+        said = payments(lambda: rng.choice((0.1, 0.3, 0.99)), BEGINNINGS[0], 2)  # noqa: B023
+        latest = max(latest, max(item.at for item in said) - BEGINNINGS[0])
+    assert latest == LATEST  # reached, and not passed
