@@ -9,6 +9,8 @@ from streams.purchase import Pair, PurchaseId, Reason, row_key
 from streams.rows import Rows
 from streams.usage import Usage
 
+Figures = dict[str, int | str | None]
+
 
 class Allowances:
     """Of all members of a partition."""
@@ -78,6 +80,22 @@ class Allowances:
                 self.budgets.take(account, has - had)
         if stake.entitlement_id and bool(has) != bool(had):
             self.entitlements.hold(who, program, stake.entitlement_id, holds=bool(has))
+
+    def figures(self, who: PurchaseId, pair: Pair, program: Program) -> Figures:
+        """What limit, cap and budget leave, not counting the pair itself if it earns nothing yet."""
+        stake = pair.stake
+        if stake is None:
+            return {}
+        left: Figures = {"entitlement_id": stake.entitlement_id or None}
+        if program.limit is not None:
+            most, period = program.limit
+            left["limit_left"] = max(0, most - self.usage.used(who, program.program_id, stake.day, period)[0])
+        if program.cap is not None:
+            left["cap_left"] = max(0, self._cap_left(who, pair, program))
+        at_hand = [self.budgets.left(each) for each in budgets.accounts(program, who.livemode, stake.day)]
+        if at_hand:
+            left["budget_left"] = min(at_hand)
+        return left
 
     def _cap_left(self, who: PurchaseId, pair: Pair, program: Program) -> int:
         assert pair.stake is not None

@@ -115,8 +115,11 @@ def _about(who: PurchaseId, purchase: Purchase, pair: Pair, change: Transition, 
     }
 
 
-def decision(who: PurchaseId, purchase: Purchase, at: Micros) -> Datum:
-    """What all programs said to a purchase; one NO_PROGRAM when none names it."""
+def decision(who: PurchaseId, purchase: Purchase, at: Micros, figures: dict[str, Any]) -> Datum:
+    """What all programs said to a purchase; one NO_PROGRAM when none names it.
+
+    `figures`: by program_id, what stands behind its word.
+    """
     return {
         "occurred_at": at,
         "partner_id": who.partner_id,
@@ -124,19 +127,22 @@ def decision(who: PurchaseId, purchase: Purchase, at: Micros) -> Datum:
         "merchant_id": purchase.merchant_id,
         "transaction_id": who.transaction_id,
         "transaction_ref": who.external_id,
-        "decisions": [_word(pair) for pair in purchase.pairs] or [{"decision": "NO_PROGRAM"}],
+        "decisions": [_word(pair, figures) for pair in purchase.pairs] or [{"decision": "NO_PROGRAM"}],
         "livemode": who.livemode,
+        "gross_minor": purchase.gross,
+        "net_minor": purchase.net,
     }
 
 
-def _word(pair: Pair) -> Datum:
-    return {
+def _word(pair: Pair, figures: dict[str, Any]) -> Datum:
+    word = {
         "program_id": pair.program_id,
         "program_version": pair.version,
         "decision": _NAMES[pair.reason],
         "amount": pair.amount if pair.reason is Reason.REWARDED else None,
         "outranked_by": pair.outranked_by,
     }
+    return word | figures[pair.program_id] if pair.program_id in figures else word
 
 
 def reversal_case(

@@ -6,7 +6,7 @@ A decision is the word of the judging. What refunds do to a reward later is told
 from schemas.times import Micros
 from schemas.transactions import Transaction
 from streams import loyalty, matching, pending
-from streams.allowances import Allowances
+from streams.allowances import Allowances, Figures
 from streams.announce import Cause
 from streams.budgets import Budgets
 from streams.entitlements import Found
@@ -15,7 +15,7 @@ from streams.matching import AMOUNT_REASONS
 from streams.program import Catalogue, Program
 from streams.purchase import Pair, Purchase, PurchaseId, Reason, Stake
 from streams.regulars import Regulars
-from streams.reward import earned
+from streams.reward import bracket_of, earned
 from streams.rows import Rows
 from streams.usage import local_day
 
@@ -66,6 +66,27 @@ class Judge:
                 pair.reason = reason
         self._choose(who, purchase, eligible, transaction)
         return purchase.pairs != before
+
+    def figures(self, who: PurchaseId, purchase: Purchase) -> dict[str, Figures]:
+        """By program_id, the figures behind what was decided; nothing for plain campaigns without brackets.
+
+        To be asked before what was decided is booked.
+        """
+        told: dict[str, Figures] = {}
+        laddered = self._catalogue.laddered
+        for pair in purchase.pairs:
+            if pair.stake is None and pair.program_id not in laddered:
+                continue
+            program = self._catalogue.get(pair.program_id, pair.version)
+            figures = told[pair.program_id] = self.allowances.figures(who, pair, program)
+            if pair.reason is Reason.REWARDED:
+                figures["reward_minor"] = reward_now(purchase, pair, program)
+            if len(program.rungs) > 1 and purchase.gross > 0:
+                figures["bracket"] = bracket_of(program, purchase.gross)
+            if program.is_loyalty and pair.stake is not None:
+                figures["stamps"] = self.cards.stamps(who, program, pair.stake, purchase.net)
+                figures["threshold"] = program.threshold_count or program.threshold_total
+        return told
 
     def require_amount(self, purchase: Purchase, transaction: Transaction) -> bool:
         """Notes that every program that names it waits for its first amount; whether that is news."""

@@ -98,6 +98,17 @@ class Cards:
                 self._put(who, program, card)
                 return
 
+    def stamps(self, who: PurchaseId, program: Program, stake: Stake, net: int) -> int:
+        """Stamps on the card, or minor units of them; a redeeming purchase counts those it used."""
+        card = self.card(who, program)
+        counted: Card | Spent = card
+        own = 0
+        for spent in card.spent if stake.redeemed else ():
+            if spent.external_id == who.external_id:
+                counted, own = spent, 1
+        by_count = program.threshold_count is not None
+        return counted.count + own if by_count else counted.total + own * net
+
     def keep(self, who: PurchaseId, program: Program) -> None:
         """A redemption cleared: what it used never comes back."""
         card = self.card(who, program)

@@ -211,8 +211,8 @@ class MemberLog:
             news = dedup.opens(transaction) and self.judge.require_amount(purchase, transaction)
         if refunds.count_over_refund(purchase):
             self.counts["over_refunded"] += 1
-        if (opened_now or news) and not _waits_for_budget(purchase):
-            self._outcomes.decision(who, announce.decision(who, purchase, transaction.occurred_at))
+        if opened_now or news:
+            self._decide_unless_waiting(who, purchase, transaction)
         if purchase.purchased_at:
             self._settle(who, purchase, transaction, is_judged_now=is_judged_now, may_raise=has_changed)
             if purchase.stands != (purchase.net > 0):
@@ -288,15 +288,15 @@ class MemberLog:
         if pair.sequence and not (program.is_loyalty and not pair.pending and not pair.cleared):
             wanted = max(0, judging.reward_now(purchase, pair, program) - pair.cleared_sum)
             wanted = self._allowed(who, pair, program, wanted, waiting.cause, may_raise=True)
+            self._decide_unless_waiting(who, purchase, waiting.cause)
             self._make_pending(who, purchase, pair, program, wanted, waiting.cause)
         else:
             self.judge.resolve(who, purchase, pair, program, waiting.cause)
+            self._decide_unless_waiting(who, purchase, waiting.cause)
             for chosen in purchase.pairs:
                 if chosen.reason is Reason.REWARDED and (chosen is pair or not chosen.sequence):
                     terms = self.catalogue.get(chosen.program_id, chosen.version)
                     self._make_pending(who, purchase, chosen, terms, chosen.amount, waiting.cause)
-        if not _waits_for_budget(purchase):
-            self._outcomes.decision(who, announce.decision(who, purchase, waiting.cause.occurred_at))
         if self._keep(key, purchase, due_of(row)) <= self.clock:
             self._fire_own(key)
 
@@ -392,6 +392,13 @@ class MemberLog:
                 due_at = min(due_at, at) if due_at else at
         return due_at or purchase.touched_at + self._horizon
 
+    def _decide_unless_waiting(self, who: PurchaseId, purchase: Purchase, cause: Cause) -> None:
+        """Publishes what was decided, once no pair waits for its budget any more."""
+        if any(pair.stake is not None and pair.stake.waits for pair in purchase.pairs):
+            return
+        figures = self.judge.figures(who, purchase)
+        self._outcomes.decision(who, announce.decision(who, purchase, cause.occurred_at, figures))
+
     def _emit(self, who: PurchaseId, record: str, datum: Datum) -> None:
         self.counts[record] += 1
         self._outcomes.event(who, record, datum)
@@ -413,10 +420,6 @@ def _check_room(purchase: Purchase, transaction: Transaction) -> None:
     if so_far + (transaction.amount_minor or 0) > AMOUNT_MAX:
         problem = f"brings the purchase above {AMOUNT_MAX}"
         raise Rejected("amount_minor", problem, "send minor units of one purchase")
-
-
-def _waits_for_budget(purchase: Purchase) -> bool:
-    return any(pair.stake is not None and pair.stake.waits for pair in purchase.pairs)
 
 
 def _loses_stamp(purchase: Purchase, pair: Pair, program: Program, now: Micros) -> bool:

@@ -126,6 +126,8 @@ class Catalogue:
         self._specs: dict[tuple[str, int], forms.ProgramSpec] = {}
         self._compiled: dict[tuple[str, int], Program] = {}
         self._naming: dict[tuple[str, str], list[list[Program]]] = {}
+        self.laddered: set[str] = set()
+        """Programs of which a version has brackets."""
         self.counted: set[str] = set()
         """Programs of which a version has a limit or a cap: what their members earn is counted."""
 
@@ -145,6 +147,8 @@ class Catalogue:
         versions.append(program)
         versions.sort(key=lambda program: (program.effective_from, program.version))
         self._naming.clear()
+        if len(program.rungs) > 1:
+            self.laddered.add(program.program_id)
         if program.limit or program.cap:
             self.counted.add(program.program_id)
 

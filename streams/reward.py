@@ -26,6 +26,11 @@ def earned(program: Program, net: int, gross: int) -> int:
     return least
 
 
+def bracket_of(program: Program, amount: int) -> int:
+    """Which bracket holds a basket of `amount`, from 1."""
+    return program.rungs.index(_rung_of(program.rungs, amount)) + 1
+
+
 def _rung_of(rungs: tuple[Rung, ...], amount: int) -> Rung:
     if len(rungs) > 1:
         for rung in reversed(rungs):
