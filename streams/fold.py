@@ -20,8 +20,9 @@ from streams.conflicts import Conflicting
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
 from streams.leases import LeasedBudgets
-from streams.member_log import Datum, MemberLog
+from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
+from streams.settlement import Datum
 
 STATE_VERSION = 2
 """Form of the rows of state. Count it up when a row no longer reads as before: old ones are then refused."""

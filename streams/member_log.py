@@ -6,7 +6,6 @@ Pure: records and the clock go in, outcomes come out, rows are kept in the store
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from schemas.entitlements import Entitlement
 from schemas.errors import Rejected
@@ -16,8 +15,7 @@ from schemas.programs import ProgramSpec
 from schemas.revocations import Revocation
 from schemas.times import DAY, Micros
 from schemas.transactions import AUTHORIZED, DECLINED, SETTLED, VOIDED, Transaction
-from streams import announce, dedup, judging, pending, refunds
-from streams.announce import Cause
+from streams import dedup, judging, pending, refunds
 from streams.budgets import Budgets
 from streams.conflicts import Conflicting
 from streams.due import DueIndex
@@ -27,10 +25,8 @@ from streams.parked import ParkedIndex
 from streams.program import Catalogue, Program
 from streams.purchase import (
     Pair,
-    Parked,
     Purchase,
     PurchaseId,
-    Reason,
     Stake,
     due_of,
     from_row_key,
@@ -43,23 +39,14 @@ from streams.purchase import (
     waits_for_purchase,
 )
 from streams.rows import Rows
+from streams.settlement import Outcomes, Settlement
 
-Datum = dict[str, Any]
 EVENTS_MAX = 1_000
 """Accepted events a purchase: what comes after is rejected, so that one row stays small."""
 PARKED_MAX = 100
 """Events that wait for one unknown purchase, each with its bytes."""
 LAST_WORDS_MAX = 10
 """Voids and declines that are still taken beyond either bound."""
-
-
-class Outcomes(Protocol):
-    """Where what was decided goes."""
-
-    def event(self, who: PurchaseId, record: str, datum: Datum) -> None: ...
-    def decision(self, who: PurchaseId, datum: Datum) -> None: ...
-    def case(self, who: PurchaseId, datum: Datum) -> None: ...
-    def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None: ...
 
 
 class MemberLog:
@@ -80,6 +67,7 @@ class MemberLog:
         self.due = DueIndex()
         self.parked = ParkedIndex()
         self.counts: Counter[str] = Counter()
+        self.settlement = Settlement(self.catalogue, self.judge, outcomes, self.counts)
         self._rows = rows
         self._outcomes = outcomes
         self._horizon = refund_horizon_days * DAY
@@ -145,7 +133,7 @@ class MemberLog:
         pair.stake.revoked = True
         self.counts["revoked"] += 1
         cause = pending.Word(pending.REVOKED, revocation.revoked_at)
-        self._make_pending(who, purchase, pair, program, 0, cause)
+        self.settlement.make_pending(who, purchase, pair, program, 0, cause)
         purchase.touched_at = self.clock
         self._keep(key, purchase, due_of(row))
 
@@ -212,9 +200,16 @@ class MemberLog:
         if refunds.count_over_refund(purchase):
             self.counts["over_refunded"] += 1
         if opened_now or news:
-            self._decide_unless_waiting(who, purchase, transaction)
+            self.settlement.decide(who, purchase, transaction)
         if purchase.purchased_at:
-            self._settle(who, purchase, transaction, is_judged_now=is_judged_now, may_raise=has_changed)
+            self.settlement.settle(
+                who,
+                purchase,
+                transaction,
+                self.clock,
+                is_judged_now=is_judged_now,
+                may_raise=has_changed,
+            )
             if purchase.stands != (purchase.net > 0):
                 purchase.stands = not purchase.stands
                 self.judge.regulars.add(who, purchase.merchant_id, 1 if purchase.stands else -1)
@@ -229,51 +224,6 @@ class MemberLog:
             self._outcomes.unparked(who, parked, "conflict", "merchant or currency differ from its purchase")
             self.counts["parked_conflict"] += 1
 
-    def _settle(
-        self, who: PurchaseId, purchase: Purchase, cause: Cause, *, is_judged_now: bool, may_raise: bool
-    ) -> None:
-        """Makes what should be pending so, pair by pair, and revises reversal cases.
-
-        `may_raise`: the event changed the purchase, so that cap and budget are asked for more.
-        """
-        for pair in purchase.pairs:
-            if not pair.sequence and pair.reason is not Reason.REWARDED:
-                continue
-            program = self.catalogue.get(pair.program_id, pair.version)
-            if not is_judged_now and pending.is_expired(purchase, program, self.clock):
-                continue
-            stake = pair.stake
-            if stake is not None and program.is_loyalty and not stake.redeemed:
-                continue
-            reward = pair.amount if is_judged_now else judging.reward_now(purchase, pair, program)
-            wanted = max(0, reward - pair.cleared_sum)
-            if stake is not None and not is_judged_now:
-                may_raise = may_raise and cause.kind not in refunds.TAKES_BACK
-                wanted = self._allowed(who, pair, program, wanted, cause, may_raise=may_raise)
-            self._make_pending(who, purchase, pair, program, wanted, cause)
-            if not pair.cleared:
-                continue
-            for cleared in refunds.revise_cases(pair, reward, cause.kind, cause.occurred_at):
-                self._outcomes.case(who, announce.reversal_case(who, purchase, pair, program, cleared, cause))
-
-    def _allowed(
-        self, who: PurchaseId, pair: Pair, program: Program, wanted: int, cause: Cause, *, may_raise: bool
-    ) -> int:
-        """What may be pending of what is wanted, by entitlement, limit, cap and budget."""
-        assert pair.stake is not None
-        if pair.stake.revoked:
-            return 0
-        more = wanted - pair.pending
-        if more <= 0 or not may_raise or pair.stake.waits:
-            return min(wanted, pair.pending)
-        allowances = self.judge.allowances
-        is_alive = pair.pending or pair.cleared
-        if not is_alive and allowances.refusal(who, pair, program) is not None:
-            return 0
-        if allowances.must_wait(who, pair, program, more, cause):
-            return pair.pending
-        return pair.pending + allowances.cut(who, pair, program, more)
-
     def serve(self, waiting: Waiting) -> None:
         """Decides a pair that waited for its budget."""
         key = waiting.purchase
@@ -282,42 +232,9 @@ class MemberLog:
             return
         who, purchase = from_row_key(key), unpack(row)
         pair = next(one for one in purchase.pairs if one.program_id == waiting.program_id)
-        program = self.catalogue.get(pair.program_id, pair.version)
-        assert pair.stake is not None
-        pair.stake.waits = False
-        if pair.sequence and not (program.is_loyalty and not pair.pending and not pair.cleared):
-            wanted = max(0, judging.reward_now(purchase, pair, program) - pair.cleared_sum)
-            wanted = self._allowed(who, pair, program, wanted, waiting.cause, may_raise=True)
-            self._decide_unless_waiting(who, purchase, waiting.cause)
-            self._make_pending(who, purchase, pair, program, wanted, waiting.cause)
-        else:
-            self.judge.resolve(who, purchase, pair, program, waiting.cause)
-            self._decide_unless_waiting(who, purchase, waiting.cause)
-            for chosen in purchase.pairs:
-                if chosen.reason is Reason.REWARDED and (chosen is pair or not chosen.sequence):
-                    terms = self.catalogue.get(chosen.program_id, chosen.version)
-                    self._make_pending(who, purchase, chosen, terms, chosen.amount, waiting.cause)
+        self.settlement.serve(who, purchase, pair, waiting.cause)
         if self._keep(key, purchase, due_of(row)) <= self.clock:
             self._fire_own(key)
-
-    def _make_pending(
-        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, wanted: int, cause: Cause
-    ) -> None:
-        """Makes `wanted` the pending amount of a pair, and keeps the account of what it holds."""
-        if pair.pending == wanted:
-            return
-        had = pair.pending + pair.cleared_sum
-        for change in pending.adjust(pair, wanted, cause.kind, cause.occurred_at):
-            self._emit(who, *announce.transition(who, purchase, pair, program, change, cause))
-        if pair.stake is not None:
-            self._account(who, pair, program, had)
-
-    def _account(self, who: PurchaseId, pair: Pair, program: Program, had: int) -> None:
-        """Notes what a pair earns now where it earned `had`; without anything a redemption is undone."""
-        assert pair.stake is not None
-        self.judge.allowances.moved(who, pair, program, had)
-        if pair.stake.redeemed and not pair.pending and not pair.cleared:
-            self.judge.cards.undo(who, program, pair.stake)
 
     def _fire_own(self, key: bytes) -> None:
         """What became due by a record itself fires right after it."""
@@ -340,7 +257,7 @@ class MemberLog:
             program = self.catalogue.get(pair.program_id, pair.version)
             if pair.pending and pending.resolves_at(purchase, pair, program) == due_at:
                 resolved = True
-                self._resolve_due(who, purchase, pair, program, due_at)
+                self.settlement.resolve_due(who, purchase, pair, program, due_at)
             if _loses_stamp(purchase, pair, program, due_at):
                 resolved = True
                 self.judge.cards.follow(who, purchase, pair, program, due_at)
@@ -355,18 +272,6 @@ class MemberLog:
         else:
             self._rows.delete(key)
         return True
-
-    def _resolve_due(
-        self, who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, due_at: Micros
-    ) -> None:
-        """Clears or expires what is pending of a pair."""
-        had, is_first = pair.pending + pair.cleared_sum, not pair.cleared
-        change = pending.fire(purchase, pair, due_at)
-        self._emit(who, *announce.transition(who, purchase, pair, program, change, None))
-        if pair.stake is not None:
-            self._account(who, pair, program, had)
-            if pair.stake.redeemed and is_first:
-                self.judge.cards.keep(who, program)
 
     def _keep(self, key: bytes, purchase: Purchase, due_before: Micros | None) -> Micros:
         """Writes a row; returns when it is due next."""
@@ -391,17 +296,6 @@ class MemberLog:
                 at = pending.expires_at(purchase, self.catalogue.get(pair.program_id, pair.version))
                 due_at = min(due_at, at) if due_at else at
         return due_at or purchase.touched_at + self._horizon
-
-    def _decide_unless_waiting(self, who: PurchaseId, purchase: Purchase, cause: Cause) -> None:
-        """Publishes what was decided, once no pair waits for its budget any more."""
-        if any(pair.stake is not None and pair.stake.waits for pair in purchase.pairs):
-            return
-        figures = self.judge.figures(who, purchase)
-        self._outcomes.decision(who, announce.decision(who, purchase, cause.occurred_at, figures))
-
-    def _emit(self, who: PurchaseId, record: str, datum: Datum) -> None:
-        self.counts[record] += 1
-        self._outcomes.event(who, record, datum)
 
 
 def _check_room(purchase: Purchase, transaction: Transaction) -> None:

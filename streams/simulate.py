@@ -14,8 +14,9 @@ from schemas.transactions import KINDS, Transaction, from_json
 from schemas.webhooks import webhook_object
 from streams.budgets import WholeBudgets
 from streams.conflicts import Conflicting
-from streams.member_log import Datum, MemberLog
+from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
+from streams.settlement import Datum
 
 _EXTRA = ("partner_id", "member_id", "program_id", "program_version", "sequence", "livemode")
 _UNBOUNDED = 2**62
