@@ -1,7 +1,7 @@
 """One worker over a preloaded log, and its peers over the same: the bare loop, and stock Faust."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from ops.bench import bare, history, stock
 from ops.bench.history import Input
 from ops.bench.measure import Measured, Task, measure, module, rate_of_outputs
 from ops.settings import Settings
+from schemas.programs import ProgramSpec
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, TOPICS
 from streams.topology import APP
 
@@ -71,8 +72,13 @@ def peer(name: str, group: str, settings: Settings) -> Task:
 
 
 @contextmanager
-def preloaded(settings: Settings, records: list[Input]) -> Iterator[Settings]:
-    """Topics under a prefix of their own, `inputs` holding the campaign and `records`; deleted at the end."""
+def preloaded(
+    settings: Settings, records: list[Input], programs: Sequence[ProgramSpec] | None = None
+) -> Iterator[Settings]:
+    """Topics under a prefix of their own, `inputs` holding programs and `records`; deleted at the end.
+
+    Without `programs` it is the one campaign of the history.
+    """
     prefix = f"{settings.topic_prefix}bench-{uuid4().hex[:8]}-"
     loaded = settings.model_copy(update={"topic_prefix": prefix, "clock": "event"})
     admin = AdminClient({"bootstrap.servers": settings.brokers, "log_level": 3})
@@ -82,7 +88,7 @@ def preloaded(settings: Settings, records: list[Input]) -> Iterator[Settings]:
     topics.create(loaded)
     _await_topics(loaded)
     try:
-        _load(loaded, records)
+        _load(loaded, records, [history.campaign()] if programs is None else programs)
         yield loaded
     finally:
         made = [topic.full_name(prefix) for topic in TOPICS] + [prefix + _PEER_EVENTS]
@@ -99,9 +105,10 @@ def _await_topics(settings: Settings) -> None:
         time.sleep(0.1)
 
 
-def _load(settings: Settings, records: list[Input]) -> None:
+def _load(settings: Settings, records: list[Input], programs: Sequence[ProgramSpec]) -> None:
     with InputsWriter(settings) as writer:
-        writer.write_program(history.campaign())
+        for program in programs:
+            writer.write_program(program)
     topic = INPUTS.full_name(settings.topic_prefix)
     failures: list[Any] = []
     options = {

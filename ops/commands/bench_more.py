@@ -1,4 +1,4 @@
-"""`cashback bench peers`, `latency`, `scaling` and `control`."""
+"""`cashback bench peers`, `latency`, `scaling`, `control`, `state` and `programs`."""
 
 import json
 import tempfile
@@ -101,12 +101,25 @@ def state(
     _end_with(report, as_json)
 
 
+def programs(
+    inputs: Annotated[int, typer.Option(min=10_000, help="Records of the input log")] = 300_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Pairs of runs; the median ratio counts")] = 3,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure one worker with a hundred programs of all types beside the same with one campaign."""
+    from ops.bench.programs import bench_programs
+
+    _end_with(bench_programs(inputs, repeat, get_settings(), brokers=brokers, say=_say), as_json)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "peers": peers,
     "latency": latency,
     "scaling": scaling,
     "control": control,
     "state": state,
+    "programs": programs,
 }
 
 
