@@ -42,7 +42,7 @@ class Judge:
         purchase.purchased_at = at
         purchase.pairs = []
         eligible: list[tuple[Pair, Program]] = []
-        gross = purchase.gross
+        gross, counted = purchase.gross, self._catalogue.counted
         for program, in_force in self._catalogue.naming(transaction.partner_id, purchase.merchant_id, at):
             pair = Pair(program.program_id, program.version, Reason.REWARDED)
             purchase.pairs.append(pair)
@@ -50,14 +50,16 @@ class Judge:
             reason = reason or matching.mismatch(program, in_force, transaction)
             if reason is None and not program.is_plain:
                 reason = self._not_for_member(who, pair, program, at)
+            if reason is None and (program.has_budget or program.program_id in counted):
+                pair.stake = pair.stake or Stake()
+                pair.stake.day = local_day(program, at)
             if reason is None and program.is_loyalty:
-                self._count(pair, program, at)
+                pair.stake = pair.stake or Stake()
                 pair.reason = self._first_stamp(who, purchase, pair, program, transaction, clock)
                 continue
             if reason is None:
                 reason = matching.amount_mismatch(program, gross)
                 pair.floating = reason is not None
-                self._count(pair, program, at)
             if reason is None and pair.stake is not None:
                 reason = self.allowances.refusal(who, pair, program)
             if reason is None:
@@ -180,14 +182,6 @@ class Judge:
         if program.new_members_only and self.regulars.knows(who, program.merchant_ids):
             return Reason.NOT_NEW_MEMBER
         return None
-
-    def _count(self, pair: Pair, program: Program, at: Micros) -> None:
-        """Gives a pair what it needs to be counted by limit, cap and budget, and to hold a stamp."""
-        if program.has_budget or program.program_id in self._catalogue.counted:
-            pair.stake = pair.stake or Stake()
-            pair.stake.day = local_day(program, at)
-        elif program.is_loyalty:
-            pair.stake = Stake()
 
     def _choose(
         self, who: PurchaseId, purchase: Purchase, eligible: list[tuple[Pair, Program]], cause: Cause

@@ -168,7 +168,8 @@ class MemberLog:
                 raise Conflicting("identity", problem, remedy)
         purchase.touched_at = self.clock
         if purchase.merchant_id or dedup.opens(transaction):
-            purchase.silent = silent if not purchase.merchant_id else purchase.silent
+            if silent and not purchase.merchant_id:
+                purchase.silent = True
             self._apply(who, purchase, transaction)
         else:
             if row is None:

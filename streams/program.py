@@ -53,7 +53,8 @@ class Program(msgspec.Struct, frozen=True):
     """One version of a program; a filter of None means all. Durations in microseconds, amounts in minor.
 
     `limit` and `cap`: figure and period. `entitles_by`: clip, airdrop or empty. `uses_up`: a clip rewards one
-    purchase. `is_plain`: filters and amount decide alone.
+    purchase. `is_plain`: of the member nothing but the purchase counts. `is_rival`: only one of these rewards
+    a purchase.
     """
 
     program_id: str
@@ -90,26 +91,14 @@ class Program(msgspec.Struct, frozen=True):
     threshold_total: int | None
     external_id: str | None
     is_plain: bool
-
-    @property
-    def has_budget(self) -> bool:
-        """Whether all members together may earn only so much."""
-        return self.budget_total is not None or self.budget_daily is not None
+    is_loyalty: bool
+    is_rival: bool
+    has_budget: bool
 
     @property
     def by_clip(self) -> bool:
         """Whether it goes by clips; else by airdrops."""
         return self.entitles_by == CLIP
-
-    @property
-    def is_loyalty(self) -> bool:
-        """Whether stamps decide."""
-        return self.type == "loyalty_program"
-
-    @property
-    def is_rival(self) -> bool:
-        """Whether only one of its kind rewards a purchase."""
-        return not self.stackable and not self.is_loyalty
 
     def names(self, partner_id: str, merchant_id: str) -> bool:
         """Whether a payment of this partner at this merchant is judged by the program at all."""
@@ -224,6 +213,9 @@ def compiled(spec: forms.ProgramSpec) -> Program:
         threshold_total=spec.threshold_minor,
         external_id=spec.external_id,
         is_plain=spec.type == "campaign" and not spec.new_members_only,
+        is_loyalty=spec.type == "loyalty_program",
+        is_rival=not spec.stackable and spec.type != "loyalty_program",
+        has_budget=spec.budget is not None,
     )
 
 

@@ -16,24 +16,27 @@ class Regulars:
 
     def knows(self, who: PurchaseId, merchant_ids: frozenset[str] | None) -> bool:
         """Whether a judged purchase of the member stands at one of these merchants; None means any."""
+        member = _prefix(who)
         for merchant_id in ("",) if merchant_ids is None else merchant_ids:
-            row = self._rows.get(f"m{who.member}\x1f{merchant_id}".encode())
-            if row is not None and row != _NONE:
+            if self._rows.get(member + merchant_id.encode()) not in (None, _NONE):
                 return True
         return False
 
     def add(self, who: PurchaseId, merchant_id: str, by: int) -> None:
         """One purchase more (1) or less (-1) stands at a merchant."""
-        count = self._add(who, merchant_id, by)
-        if count == (1 if by > 0 else 0):
-            self._add(who, "", by)
-
-    def _add(self, who: PurchaseId, merchant_id: str, by: int) -> int:
-        key = f"m{who.member}\x1f{merchant_id}".encode()
-        row = self._rows.get(key)
+        rows, member = self._rows, _prefix(who)
+        key = member + merchant_id.encode()
+        row = rows.get(key)
         count = by if row is None else int.from_bytes(row, "big") + by
-        self._rows.put(key, count.to_bytes(4, "big"))
-        return count
+        rows.put(key, count.to_bytes(4, "big"))
+        if count == (1 if by > 0 else 0):
+            row = rows.get(member)
+            count = by if row is None else int.from_bytes(row, "big") + by
+            rows.put(member, count.to_bytes(4, "big"))
 
 
 _NONE = bytes(4)
+
+
+def _prefix(who: PurchaseId) -> bytes:
+    return (b"m1" if who.livemode else b"m0") + who.member_key + b"\x1f"

@@ -33,8 +33,9 @@ class Settlement:
 
     def decide(self, who: PurchaseId, purchase: Purchase, cause: Cause) -> None:
         """Publishes what was decided, once no pair waits for its budget any more."""
-        if any(pair.stake is not None and pair.stake.waits for pair in purchase.pairs):
-            return
+        for pair in purchase.pairs:
+            if pair.stake is not None and pair.stake.waits:
+                return
         figures = self._judge.figures(who, purchase)
         self._outcomes.decision(who, announce.decision(who, purchase, cause.occurred_at, figures))
 
@@ -66,7 +67,8 @@ class Settlement:
             wanted = max(0, reward - pair.cleared_sum)
             if stake is not None and not is_judged_now:
                 wanted = self._allowed(who, pair, program, wanted, cause, may_raise=may_raise)
-            self.make_pending(who, purchase, pair, program, wanted, cause)
+            if pair.pending != wanted:
+                self.make_pending(who, purchase, pair, program, wanted, cause)
             if not pair.cleared:
                 continue
             for cleared in refunds.revise_cases(pair, reward, cause.kind, cause.occurred_at):
