@@ -5,14 +5,19 @@ All take a `random.Random`, so that a seed replays them and Hypothesis can drive
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import field as field_of
+from datetime import datetime, time, timedelta
 from random import Random
+from zoneinfo import ZoneInfo
 
+from ops.simulation.grants import entitlements
 from ops.simulation.programs import (
     BASKETS,
     SMALL_BASKETS,
     STARTS,
+    ZONES,
     Line,
+    any_open_program,
     chance,
     iso,
     open_campaign,
@@ -30,16 +35,20 @@ __all__ = [
     "held_history",
     "iso",
     "nasty_history",
+    "shared_history",
 ]
 
 
 @dataclass(frozen=True)
 class History:
-    """Programs, inputs in file order, and the time to which the clock moves at the end (ISO 8601) or None."""
+    """Programs, inputs in file order, the time to which the clock moves at the end (ISO 8601) or None,
+    and what members may use.
+    """
 
     programs: list[Line]
     transactions: list[Line]
     until: str | None
+    entitlements: list[Line] = field_of(default_factory=list)
 
 
 def nasty_history(rng: Random, *, spoiled: bool = True) -> History:
@@ -80,6 +89,68 @@ def crowded_history(rng: Random) -> History:
         lines.append(one_purchase(kind, amount, at, part))
     lines = sorted(lines, key=lambda line: str(line["occurred_at"])) if chance(rng, 50) else lines
     return History(programs, lines, iso(start + timedelta(days=rng.choice((1, 15, 200)))))
+
+
+def shared_history(rng: Random) -> History:
+    """A few members who buy often, so that clips, limits, caps, budgets and stamps bind their purchases.
+
+    Purchases lie around midnights of several zones; events come late now and then.
+    """
+    start = rng.choice(STARTS)
+    programs = [
+        version for n in range(rng.randint(1, 3)) for version in any_open_program(rng, f"p{n}", start)
+    ]
+    members = [("bank", "ann"), ("bank", "ben"), ("wallet", "ann")][: rng.choice((1, 1, 2, 3))]
+    arrivals: list[tuple[datetime, int, Line]] = []
+    times: list[datetime] = []
+    for number in range(rng.randint(2, 7)):
+        began = _near_midnight(rng, start)
+        times.append(began)
+        for line in _shared_purchase(rng, f"x{number}", rng.choice(members), began):
+            late = timedelta(hours=rng.randint(1, 90)) if chance(rng, 8) else timedelta()
+            arrivals.append((datetime.fromisoformat(line["occurred_at"]) + late, len(arrivals), line))
+    arrivals.sort(key=lambda item: item[:2])
+    until = rng.choice((None, start + timedelta(days=rng.randint(3, 50)), start + timedelta(days=170)))
+    return History(
+        programs,
+        [line for _, _, line in arrivals],
+        None if until is None else iso(until),
+        entitlements(rng, programs, members, times),
+    )
+
+
+def _near_midnight(rng: Random, start: datetime) -> datetime:
+    """An instant in the days around `start`, often where a day, a week or a month begins somewhere."""
+    if chance(rng, 40):
+        return start + timedelta(hours=rng.randint(0, 24 * 6))
+    day = (start + timedelta(days=rng.randint(0, 8))).date()
+    midnight = datetime.combine(day, time(), tzinfo=ZoneInfo(rng.choice(ZONES)))
+    return max(start, midnight + timedelta(microseconds=rng.choice((-1, 0, 1, 3_600_000_000))))
+
+
+def _shared_purchase(rng: Random, external_id: str, member: tuple[str, str], began: datetime) -> list[Line]:
+    """One purchase, mostly settled, refunded in part or whole, raised or voided now and then."""
+    same: Line = {"partner_id": member[0], "member_id": member[1], "external_id": external_id}
+    same |= {"merchant_id": "shop" if chance(rng, 85) else "inn", "currency": "EUR", "channel": "ONLINE"}
+    if chance(rng, 5):
+        same["livemode"] = False
+    basket = rng.choice(SMALL_BASKETS[2:])
+    steps: list[tuple[str, int | None]] = []
+    if chance(rng, 50):
+        steps.append(("AUTHORIZED", basket))
+    if not steps or chance(rng, 70):
+        steps.append(("SETTLED", basket if chance(rng, 75) else rng.choice(SMALL_BASKETS)))
+    for kind in rng.choices(("REFUNDED", "SETTLED", "AUTHORIZED"), (5, 3, 1), k=rng.randint(0, 3)):
+        steps.append((kind, rng.choice((basket, basket // 2, *SMALL_BASKETS[2:]))))
+    if chance(rng, 12):
+        steps.append((rng.choice(("VOIDED", "DECLINED")), None))
+    lines: list[Line] = []
+    at = began
+    for part, (kind, amount) in enumerate(steps):
+        line = {**same, "kind": kind, "occurred_at": iso(at), "part_id": f"{part}"}
+        lines.append(line if amount is None else {**line, "amount_minor": amount})
+        at = began + span(rng)
+    return lines
 
 
 def held_history(rng: Random) -> History:

@@ -1,6 +1,6 @@
 """What partners said, one fact a line, each with its place in the log and the clock when it was read."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -99,7 +99,7 @@ def read_fact(line: Mapping[str, Any]) -> Fact:
     for field in _IDS:
         value = get(field)
         if type(value) is not str or not 1 <= len(value) <= 128 or not value.isprintable():
-            _check_id(field, value)
+            check_id(field, value, optional=field in _OPTIONAL_IDS)
     if ":" in line["partner_id"]:
         raise BadLineError("partner_id has a colon")
     kind = get("kind")
@@ -110,16 +110,9 @@ def read_fact(line: Mapping[str, Any]) -> Fact:
         raise BadLineError(f"currency {line.get('currency')!r}")
     if line.get("channel") not in ("ONLINE", "IN_STORE"):
         raise BadLineError(f"channel {line.get('channel')!r}")
-    livemode = get("livemode")
-    if livemode is None:
-        livemode = True
-    if type(livemode) is not bool:
-        raise BadLineError(f"livemode {livemode!r}")
-    occurred_at = micros(get("occurred_at"))
-    if not EARLIEST <= occurred_at < LATEST:
-        raise BadLineError(f"occurred_at {line['occurred_at']!r} is out of range")
+    occurred_at = instant(line, "occurred_at")
     return Fact(
-        livemode,
+        livemode_of(line),
         line["partner_id"],
         line["member_id"],
         line["external_id"],
@@ -138,35 +131,6 @@ def read_fact(line: Mapping[str, Any]) -> Fact:
     )
 
 
-def arrivals(lines: Iterable[Mapping[str, Any]], bad: list[tuple[int, str]]) -> Iterator[Arrival]:
-    """The facts of a file in its order; the clock is the running maximum of `occurred_at`.
-
-    Duplicates and conflicts move the clock; bad lines do not, they go to `bad` with their place.
-    """
-    clock = EARLIEST
-    for place, line in enumerate(lines):
-        try:
-            fact = read_fact(line)
-        except BadLineError as error:
-            bad.append((place, str(error)))
-            continue
-        clock = max(clock, fact.occurred_at)
-        yield Arrival(place, clock, fact)
-
-
-def arrivals_with_clock(
-    lines: Iterable[tuple[object, Mapping[str, Any]]], bad: list[tuple[int, str]]
-) -> Iterator[Arrival]:
-    """As `arrivals`, for a log whose records carry their clock; it never goes back, bad lines move it too."""
-    clock = EARLIEST
-    for place, (stamp, line) in enumerate(lines):
-        clock = max(clock, micros(stamp))
-        try:
-            yield Arrival(place, clock, read_fact(line))
-        except BadLineError as error:
-            bad.append((place, str(error)))
-
-
 def _check_amount(kind: str, amount: object) -> None:
     if amount is None:
         if kind in ("SETTLED", "REFUNDED"):
@@ -175,11 +139,30 @@ def _check_amount(kind: str, amount: object) -> None:
         raise BadLineError(f"amount_minor {amount!r}")
 
 
-def _check_id(field: str, value: object) -> None:
-    if value is None and field in _OPTIONAL_IDS:
+def check_id(field: str, value: object, *, optional: bool = False) -> None:
+    """Raises `BadLineError` unless the value is an id (or missing, where that is allowed)."""
+    if value is None and optional:
         return
     if not isinstance(value, str) or not 1 <= len(value) <= 128:
         raise BadLineError(f"{field} {value!r} is not 1 to 128 characters")
     # isprintable() is false of controls, and of rare signs that are allowed
     if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
         raise BadLineError(f"{field} {value!r} has a control character")
+
+
+def livemode_of(line: Mapping[str, Any]) -> bool:
+    """The field `livemode`, true where it is missing. Raises `BadLineError`."""
+    livemode = line.get("livemode")
+    if livemode is None:
+        return True
+    if type(livemode) is not bool:
+        raise BadLineError(f"livemode {livemode!r}")
+    return livemode
+
+
+def instant(line: Mapping[str, Any], field: str) -> int:
+    """The time in a field (µs), within the years that are accepted. Raises `BadLineError`."""
+    at = micros(line.get(field))
+    if not EARLIEST <= at < LATEST:
+        raise BadLineError(f"{field} {line[field]!r} is out of range")
+    return at

@@ -1,116 +1,144 @@
-"""The cashbacks one program owes one purchase, read off the table of its standings.
+"""A judged purchase, the pairs it makes with programs, and the cashbacks of a pair."""
 
-Between two standings nothing changes but the clock, so each row is a span of time: at its start the wanted
-amount meets the pending one, during it at most one thing falls due.
-"""
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ops.oracle.facts import TAKING_KINDS
-from ops.oracle.result import CLEARED, PENDING, REVERTED, Case, Cashback, cashback_id, digest
+from ops.oracle.entitlements import CLIP, Grant
+from ops.oracle.facts import TAKING_KINDS, Purchase
+from ops.oracle.periods import label
+from ops.oracle.result import (
+    CLEARED,
+    PENDING,
+    REVERTED,
+    Case,
+    Cashback,
+    cashback_id,
+    digest,
+    redemption_id,
+)
 from ops.oracle.standings import Standing
 from ops.oracle.terms import Terms
 from ops.oracle.verdicts import spend_fits
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A purchase and a program that came to reward it.
+@dataclass(slots=True, eq=False)
+class Bought:
+    """A judged purchase: how it stood when judged, before the latest record, and now."""
 
-    `waited`: the amount did not fit when the purchase was judged, so the spends are looked at for ever.
-    `first` is the index of the standing from which it is rewarded.
+    purchase: Purchase
+    transaction_id: str
+    silent: bool
+    judged: Standing
+    before: Standing
+    now: Standing
+    pairs: list[Pair] = field(default_factory=list)
+
+    def has_cleared(self) -> bool:
+        """Whether any cashback of it has cleared."""
+        return any(cashback.state == CLEARED for pair in self.pairs for cashback in pair.cashbacks)
+
+    def amount_changed(self) -> bool:
+        """Whether the latest record changed what it comes to, or settled it."""
+        newly_settled = self.before.settled_at is None and self.now.settled_at is not None
+        return newly_settled or (self.before.gross, self.before.net) != (self.now.gross, self.now.net)
+
+
+@dataclass(slots=True, eq=False)
+class Pair:
+    """A purchase and a program whose filters it passes; the terms are those it was judged under.
+
+    `waited`: the amount did not fit when it was judged, so the spends are looked at for ever. `waiting`:
+    another amount may still bring a first cashback. `counted`, `budgeted`: the program counts it in limits
+    and caps, in its budget. `revoked`: an operator took a cashback back.
+
+    Of loyalty programs: `qualifies` now, and `stamp` held or used or None; `spent`: whose stamps it used.
     """
 
     terms: Terms
-    transaction_id: str
-    judging: int
-    first: int
-    waited: bool
-
-
-@dataclass(slots=True)
-class Life:
-    """What became of a pair."""
-
+    bought: Bought
+    grant: Grant | None = None
+    counted: bool = False
+    budgeted: bool = False
+    waited: bool = False
+    waiting: bool = False
+    revoked: bool = False
+    qualifies: bool = False
+    stamp: str | None = None
+    spent: list[Pair] = field(default_factory=list)
     cashbacks: list[Cashback] = field(default_factory=list)
     cases: dict[str, Case] = field(default_factory=dict)
+    noted_due: int | None = None
 
-    def cleared_by(self, clock: int) -> bool:
-        """Whether anything of it had cleared when the clock showed `clock`."""
-        return any(c.cleared_at is not None and c.cleared_at <= clock for c in self.cashbacks)
+    @property
+    def deadline(self) -> int:
+        """When its authorization runs out (µs)."""
+        return self.bought.judged.cause.occurred_at + self.terms.expiry_us
+
+    @property
+    def pending(self) -> Cashback | None:
+        """The one that is pending: only the latest can be."""
+        latest = self.cashbacks[-1] if self.cashbacks else None
+        return latest if latest is not None and latest.state == PENDING else None
+
+    @property
+    def cleared(self) -> list[Cashback]:
+        """Those that have cleared."""
+        return [cashback for cashback in self.cashbacks if cashback.state == CLEARED]
+
+    @property
+    def alive(self) -> int:
+        """What is pending or cleared: the use it makes of limits, caps and budgets, and of its clip."""
+        return sum(cashback.amount for cashback in self.cashbacks if cashback.state != REVERTED)
+
+    def period(self, period: str) -> str:
+        """The label of the period it was bought in."""
+        return label(period, self.bought.judged.cause.occurred_at, self.terms.zone)
 
 
-def reward(pair: Pair, standing: Standing) -> int:
-    """What the pair earns as the purchase stands."""
-    if standing.void or (pair.waited and not spend_fits(pair.terms, standing.gross)):
+def reward(pair: Pair, now: Standing) -> int:
+    """What the pair earns as the purchase stands, before cap and budget."""
+    if now.void or (pair.waited and not spend_fits(pair.terms, now.gross)):
         return 0
-    return pair.terms.earns(net=standing.net, gross=standing.gross)
+    return pair.terms.earns(net=now.net, gross=now.gross)
 
 
-def is_expired(terms: Terms, standings: Sequence[Standing], index: int, judging: int) -> bool:
-    """Whether the authorization had run out before this standing's record, and it is no capture."""
-    deadline = standings[judging].cause.occurred_at + terms.expiry_us
-    return index > judging and standings[index].settled_at is None and deadline <= standings[index].clock
+def is_expired(pair: Pair) -> bool:
+    """Whether the authorization ran out before the latest record, and no capture is known."""
+    now = pair.bought.now
+    return now is not pair.bought.judged and now.settled_at is None and pair.deadline <= now.clock
 
 
-def live(pair: Pair, standings: Sequence[Standing], final_clock: int) -> Life:
-    """The pair's cashbacks and reversal cases up to `final_clock` (µs)."""
-    life = Life()
-    deadline = standings[pair.judging].cause.occurred_at + pair.terms.expiry_us
-    for index in range(pair.first, len(standings)):
-        now = standings[index]
-        span_ends = standings[index + 1].clock if index + 1 < len(standings) else final_clock
-        earned = reward(pair, now)
-        cleared = [c for c in life.cashbacks if c.state == CLEARED]
-        wanted = earned
-        if cleared:
-            _review_cases(life, cleared, earned, now)
-            wanted = max(0, earned - sum(c.amount for c in cleared))
-        if is_expired(pair.terms, standings, index, pair.judging):
-            wanted = 0
-        pending = _meet(pair, life, wanted, standings, index)
-        if pending is None:
-            continue
-        clear_at = clearing_time(pair, standings, index, pending.created_at)
-        if clear_at is None:
-            if deadline <= span_ends:
-                _end(pending, REVERTED, deadline, now.place, "AUTH_EXPIRED")
-        elif clear_at <= span_ends:
-            _end(pending, CLEARED, clear_at, now.place, None)
-    return life
-
-
-def clearing_time(pair: Pair, standings: Sequence[Standing], index: int, created_at: int) -> int | None:
+def clearing_time(pair: Pair, created_at: int) -> int | None:
     """When the pending cashback may clear as the purchase stands (µs); None while it is not settled."""
-    settled_at = standings[index].settled_at
+    bought = pair.bought
+    settled_at = bought.now.settled_at
     if settled_at is None:
         return None
-    anchor = settled_at if pair.terms.settled_anchor else standings[pair.judging].cause.occurred_at
+    anchor = settled_at if pair.terms.settled_anchor else bought.judged.cause.occurred_at
     return max(settled_at, anchor + pair.terms.hold_us, created_at)
 
 
-def _meet(pair: Pair, life: Life, wanted: int, standings: Sequence[Standing], index: int) -> Cashback | None:
-    """Make the pending cashback the wanted one; return it, or None where nothing is wanted."""
-    now = standings[index]
-    pending = next((c for c in life.cashbacks if c.state == PENDING), None)
-    if pending is not None and pending.amount != wanted:
-        reason = now.cause.kind if now.cause.kind in TAKING_KINDS else "RECOMPUTED"
-        _end(pending, REVERTED, now.cause.occurred_at, now.place, reason)
-        pending = None
-    if pending is None and wanted > 0:
-        pending = _create(pair, life, wanted, standings, index)
-    return pending
+def due(pair: Pair) -> int | None:
+    """When something happens to the pair by the clock alone (µs)."""
+    pending = pair.pending
+    if pending is not None:
+        clear_at = clearing_time(pair, pending.created_at)
+        return pair.deadline if clear_at is None else clear_at
+    if pair.qualifies and pair.bought.now.settled_at is None:
+        return pair.deadline
+    return None
 
 
-def _create(pair: Pair, life: Life, amount: int, standings: Sequence[Standing], index: int) -> Cashback:
-    now = standings[index]
-    cause = now.cause
-    purchase = cause.purchase
-    sequence = len(life.cashbacks) + 1
+def create(pair: Pair, amount: int) -> Cashback:
+    """The next cashback of the pair, by the latest record."""
+    bought = pair.bought
+    purchase, cause = bought.purchase, bought.now.cause
+    sequence = len(pair.cashbacks) + 1
     cashback = Cashback(
         cashback_transaction_id=cashback_id(purchase, pair.terms.program_id, sequence),
-        transaction_id=pair.transaction_id,
+        transaction_id=bought.transaction_id,
         transaction_ref=purchase.external_id,
         livemode=purchase.livemode,
         partner_id=purchase.partner_id,
@@ -122,38 +150,48 @@ def _create(pair: Pair, life: Life, amount: int, standings: Sequence[Standing], 
         amount=amount,
         currency=pair.terms.asset,
         created_at=cause.occurred_at,
-        clear_at=clearing_time(pair, standings, index, cause.occurred_at),
-        born_at_place=now.place,
+        clear_at=clearing_time(pair, cause.occurred_at),
+        source=source(pair),
+        silent=bought.silent,
     )
-    life.cashbacks.append(cashback)
+    pair.cashbacks.append(cashback)
     return cashback
 
 
-def _end(cashback: Cashback, state: str, at: int, place: int, reason: str | None) -> None:
-    cashback.state, cashback.reason, cashback.ended_after_place = state, reason, place
-    if state == CLEARED:
-        cashback.cleared_at = at
-    else:
-        cashback.reverted_at = at
+def source(pair: Pair) -> dict[str, str]:
+    """What triggers the pair's cashbacks, in the words of the seed."""
+    terms, grant = pair.terms, pair.grant
+    if terms.is_loyalty:
+        redemption = redemption_id(pair.bought.purchase, terms.program_id)
+        told = {"type": "loyalty-program-redemption", "loyalty_program_id": terms.program_id}
+        told["redemption_id"] = redemption
+        return told if terms.external_id is None else told | {"external_id": terms.external_id}
+    if grant is None:
+        return {"type": "campaign", "campaign_id": terms.program_id}
+    if grant.family == CLIP:
+        return {"type": "clip", "clip_id": grant.id}
+    told = {"type": "airdrop", "airdrop_id": grant.id}
+    return told | {"variant_id": grant.variant_id or "", "creative_id": grant.creative_id or ""}
 
 
-def _review_cases(life: Life, cleared: Sequence[Cashback], earned: int, now: Standing) -> None:
+def review_cases(pair: Pair, cleared: Sequence[Cashback], earned: int) -> None:
     """Lay what cleared beyond the reward on the cleared cashbacks, latest first.
 
     Only what takes back opens a case; an open one follows every change of its share.
     """
+    now = pair.bought.now
     excess = max(0, sum(c.amount for c in cleared) - earned)
     cause = now.cause
     for cashback in reversed(cleared):
         share = min(cashback.amount, excess)
         excess -= share
         name = cashback.cashback_transaction_id
-        case = life.cases.get(name)
+        case = pair.cases.get(name)
         if case is None:
             if share > 0 and cause.kind in TAKING_KINDS:
                 at = cause.occurred_at
-                life.cases[name] = Case(digest("rvc_", name), name, 1, share, now.net, at, at, cause.kind)
+                pair.cases[name] = Case(digest("rvc_", name), name, 1, share, now.net, at, at, cause.kind)
         elif case.shortfall != share:
-            life.cases[name] = case.revised(
+            pair.cases[name] = case.revised(
                 shortfall=share, net_minor=now.net, updated_at=cause.occurred_at, cause=cause.kind
             )

@@ -1,7 +1,7 @@
 """What a recomputation yields."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import NamedTuple
@@ -11,8 +11,13 @@ from ops.oracle.facts import Purchase
 FATES = (
     *("bad", "judged", "applied", "duplicate", "conflict", "untimely"),
     *("joined", "misplaced", "expired", "parked"),
+    *("entitlement", "entitlement_repeated", "entitlement_conflict", "entitlement_bad"),
+    *("revoked", "revocation_repeated", "revocation_refused"),
 )
-"""What becomes of an input in the end; the last four had to wait for their purchase."""
+"""What becomes of an input in the end; joined to parked had to wait for their purchase.
+
+entitlement_bad are the bad lines of a file of entitlements; in a log they are bad like others.
+"""
 
 PENDING, CLEARED, REVERTED = "PENDING", "CLEARED", "REVERTED"
 
@@ -21,9 +26,8 @@ PENDING, CLEARED, REVERTED = "PENDING", "CLEARED", "REVERTED"
 class Cashback:
     """One reward and its whole life. Amount in minor units or points; times in µs.
 
-    `clear_at` is what was known when it was created: None while the purchase was not settled.
-    `born_at_place` and `ended_after_place` are the places in the log of the record that created it and of
-    the purchase's last record before it ended.
+    `clear_at` is what was known when it was created: None while the purchase was not settled. `source` is
+    what triggered it, in the words of the seed. `silent`: backfilled, no webhook is sent.
     """
 
     cashback_transaction_id: str
@@ -40,12 +44,12 @@ class Cashback:
     currency: str
     created_at: int
     clear_at: int | None
-    born_at_place: int
+    source: Mapping[str, str]
+    silent: bool = False
     state: str = PENDING
     cleared_at: int | None = None
     reverted_at: int | None = None
     reason: str | None = None
-    ended_after_place: int | None = None
 
     def event_id(self, transition: str) -> str:
         """The id of its `created`, `cleared` or `reverted`."""
@@ -108,7 +112,7 @@ class Recomputation:
 
     `counts`: the final fates of the inputs (`FATES`), which add up to `inputs`; over_refunded (purchases);
     created, cleared, reverted, pending (cashbacks as they stand); cases. `fates`: the fate of each place
-    but the bad ones.
+    of the file or log but the bad ones. `log`: (cashback id, transition, timestamp) as they happened.
     """
 
     cashbacks: dict[str, Cashback] = field(default_factory=dict)
@@ -116,8 +120,9 @@ class Recomputation:
     cases: dict[str, Case] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     bad: list[tuple[int, str]] = field(default_factory=list)
+    bad_entitlements: list[tuple[int, str]] = field(default_factory=list)
     fates: dict[int, str] = field(default_factory=dict)
-    clocks: list[int] = field(default_factory=list)
+    log: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 def digest(prefix: str, *fields: str) -> str:
@@ -133,6 +138,11 @@ def transaction_id(purchase: Purchase) -> str:
 def cashback_id(purchase: Purchase, program_id: str, sequence: int) -> str:
     """The id of a program's nth cashback of a purchase."""
     return digest("cbtx_", mode(purchase.livemode), *purchase[1:], program_id, str(sequence))
+
+
+def redemption_id(purchase: Purchase, program_id: str) -> str:
+    """The id of what a loyalty program pays on a purchase, whichever of its cashbacks."""
+    return digest("lpr_", mode(purchase.livemode), *purchase[1:], program_id)
 
 
 def mode(livemode: bool) -> str:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from ops.oracle.facts import DAY, Fact, micros
+from ops.oracle.periods import local_time
 
 POINTS = "XXX"
 """The asset of rewards in points."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Opening:
 
     def is_open(self, at: int) -> bool:
         """Whether the instant (µs) lies in a window."""
-        local = (_EPOCH + timedelta(microseconds=at)).astimezone(self.zone)
+        local = local_time(at, self.zone)
         today, clock = local.date(), local.time()
         if self.closes is None or self.opens < self.closes:
             return self.opens <= clock and (self.closes is None or clock < self.closes) and self._runs(today)
@@ -41,10 +41,14 @@ class Opening:
 
 @dataclass(frozen=True)
 class Terms:
-    """One version of a program of type campaign. Amounts in minor units, times in µs."""
+    """One version of a program. Amounts in minor units or points, times in µs.
+
+    `limit` is (count, period) and `cap` (amount, period); budgets are None where there is none.
+    """
 
     program_id: str
     version: int
+    type: str
     effective_from: int
     merchant_ids: frozenset[str] | None
     partner_ids: frozenset[str] | None
@@ -63,6 +67,25 @@ class Terms:
     expiry_us: int
     priority: int
     stackable: bool
+    limit: tuple[int, str] | None
+    cap: tuple[int, str] | None
+    budget_total: int | None
+    budget_daily: int | None
+    new_members_only: bool
+    clip_reusable: bool
+    threshold_count: int | None
+    threshold_minor: int | None
+    external_id: str | None
+
+    @property
+    def is_loyalty(self) -> bool:
+        """Whether it pays when a threshold is reached."""
+        return self.type == "loyalty_program"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone whose calendar cuts its periods."""
+        return _UTC if self.opening is None else self.opening.zone
 
     @property
     def asset(self) -> str:
@@ -140,6 +163,13 @@ class TermsBook:
             if all(terms.version != other.version for other in known):
                 known.append(terms)
         self._programs = [by_program[program_id] for program_id in sorted(by_program)]
+        self._bounding: dict[str, list[Terms]] = {}
+        self._budgeted: set[str] = set()
+        for terms in (terms for versions in self._programs for terms in versions):
+            if terms.limit or terms.cap:
+                self._bounding.setdefault(terms.program_id, []).append(terms)
+            if terms.budget_total or terms.budget_daily:
+                self._budgeted.add(terms.program_id)
         self._published = published
 
     def naming(self, fact: Fact, place: int) -> list[tuple[Terms, bool]]:
@@ -153,6 +183,15 @@ class TermsBook:
             version_at(known, at) for versions in self._programs if (known := self._known(versions, place))
         ]
         return [(terms, in_force) for terms, in_force in found if terms.names(fact)]
+
+    def bounds_members(self, program_id: str, place: int) -> bool:
+        """Whether a version of the program known at a place has a limit or a cap."""
+        bounding = self._bounding.get(program_id)
+        return bounding is not None and bool(self._known(bounding, place))
+
+    def has_budget(self, program_id: str) -> bool:
+        """Whether any version of the program has a budget."""
+        return program_id in self._budgeted
 
     def _known(self, versions: list[Terms], place: int) -> list[Terms]:
         published = self._published
@@ -171,15 +210,16 @@ def version_at(versions: list[Terms], at: int) -> tuple[Terms, bool]:
 
 def read_terms(program: Mapping[str, Any]) -> Terms:
     """The terms in a valid program of contract.md §3."""
-    if program["type"] != "campaign":
-        raise NotImplementedError(f"{program['program_id']}: type {program['type']} is not recomputed yet")
     valid_from = micros(program["valid_from"])
     effective_from = program.get("effective_from")
     valid_to = program.get("valid_to")
     expiry_days = program.get("auth_expiry_days")
+    limit, cap = program.get("member_limit"), program.get("member_cap")
+    budget = program.get("budget") or {}
     return Terms(
         program_id=program["program_id"],
         version=program["version"],
+        type=program["type"],
         effective_from=valid_from if effective_from is None else micros(effective_from),
         merchant_ids=_choices(program, "merchant_ids"),
         partner_ids=_choices(program, "partner_ids"),
@@ -198,6 +238,15 @@ def read_terms(program: Mapping[str, Any]) -> Terms:
         expiry_us=(30 if expiry_days is None else expiry_days) * DAY,
         priority=program.get("priority") or 0,
         stackable=bool(program.get("stackable")),
+        limit=None if limit is None else (limit["count"], limit["period"]),
+        cap=None if cap is None else (cap["amount"], cap["period"]),
+        budget_total=budget.get("total"),
+        budget_daily=budget.get("daily"),
+        new_members_only=bool(program.get("new_members_only")),
+        clip_reusable=bool(program.get("clip_reusable")),
+        threshold_count=program.get("threshold_count"),
+        threshold_minor=program.get("threshold_minor"),
+        external_id=program.get("external_id"),
     )
 
 

@@ -15,9 +15,24 @@ STARTS = (
     datetime(2024, 2, 27, 23, 59, 59, 999_999, tzinfo=UTC),  # leap day ahead
     datetime(2025, 11, 1, 4, 0, tzinfo=UTC),  # a day before it ends in New York
 )
+TYPES = ("campaign", "deal", "deal", "airdrop", "loyalty_program", "loyalty_program")
+PERIODS = ("day", "day", "week", "month", "lifetime")
 ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "UTC")
 SMALL_BASKETS = (0, 1, 100, 999, 1000, 1001, 2000, 2001)
 BASKETS = (0, 1, 99, 100, 999, 1000, 1001, 1999, 2000, 2001, 3333, 4999, 5000, 5001, 28950)
+_BOUNDS = (1, 49, 50, 75, 99, 200, 250, 500)
+_SHUTS = frozenset(
+    {
+        "merchant_ids",
+        "partner_ids",
+        "store_ids",
+        "mccs",
+        "channels",
+        "schedule",
+        "valid_to",
+        "min_spend_minor",
+    }
+)
 
 
 def open_campaign(rng: Random, program_id: str, start: datetime) -> Line:
@@ -41,6 +56,57 @@ def program_versions(rng: Random, program_id: str, start: datetime) -> list[Line
         effective_from = iso(start + timedelta(hours=rng.randint(-48, 48)))
         versions.append({**later, "currency": currency, "version": version, "effective_from": effective_from})
     return versions
+
+
+def any_open_program(rng: Random, program_id: str, start: datetime) -> list[Line]:
+    """One to three versions of a program of any type that bounds members, not shops, keep from rewarding.
+
+    They agree on currency and unit, and now and then not even on the type.
+    """
+    unit = rng.choice(("currency", "currency", "points"))
+    kind = rng.choice(TYPES)
+    versions: list[Line] = []
+    for version in range(1, 2 + (rng.randint(0, 2) if chance(rng, 35) else 0)):
+        program = campaign(rng, program_id, start, unit=unit)
+        open_one = {name: value for name, value in program.items() if name not in _SHUTS or chance(rng, 8)}
+        typed = of_type(rng, open_one, kind if chance(rng, 95) else rng.choice(TYPES))
+        typed |= {"currency": "EUR", "version": version}
+        if version > 1:
+            typed["effective_from"] = iso(start + timedelta(hours=rng.randint(-24, 96)))
+        versions.append(bounded(rng, typed))
+    return versions
+
+
+def of_type(rng: Random, program: Line, kind: str) -> Line:
+    """The program as one of another type."""
+    typed = {**program, "type": kind}
+    if kind == "deal" and chance(rng, 25):
+        typed["clip_reusable"] = True
+    if kind == "loyalty_program":
+        if chance(rng, 60):
+            typed["threshold_count"] = rng.choice((1, 2, 2, 3))
+        else:
+            typed["threshold_minor"] = rng.choice((1, 1000, 2001, 3000, 5000))
+        if chance(rng, 30):
+            typed["external_id"] = f"ext-{program['program_id']}"
+    return typed
+
+
+def bounded(rng: Random, program: Line) -> Line:
+    """The program with bounds that a handful of purchases reaches, by the calendar of some zone."""
+    bounds: Line = {}
+    if chance(rng, 40):
+        bounds["member_limit"] = {"count": rng.choice((1, 1, 2, 3)), "period": rng.choice(PERIODS)}
+    if chance(rng, 40):
+        bounds["member_cap"] = {"amount": rng.choice(_BOUNDS), "period": rng.choice(PERIODS)}
+    if chance(rng, 30):
+        scopes = rng.choice((("total",), ("daily",), ("total", "daily")))
+        bounds["budget"] = {scope: rng.choice(_BOUNDS) for scope in scopes}
+    if chance(rng, 15):
+        bounds["new_members_only"] = True
+    if "schedule" not in program and chance(rng, 40):
+        bounds["schedule"] = {"timezone": rng.choice(ZONES)}
+    return program | bounds
 
 
 def campaign(rng: Random, program_id: str, start: datetime, *, unit: str) -> Line:

@@ -10,7 +10,7 @@ import pytest
 
 from ops.oracle import Recomputation, lives, recompute, standings, terms, verdicts
 from ops.oracle.facts import Arrival, Fact
-from ops.oracle.lives import Life, Pair
+from ops.oracle.lives import Pair
 from ops.oracle.standings import Standing
 from ops.oracle.terms import Opening, Terms
 from tests.histories import History, crowded_history, nasty_history
@@ -21,7 +21,8 @@ pay = terms.pay
 version_at = terms.version_at
 clearing_time = lives.clearing_time
 standing = standings.standing
-rank = verdicts._rank
+rank = verdicts.rank
+review_cases = lives.review_cases
 
 
 def rounded_up(reward: Any, basket: int) -> int:
@@ -69,18 +70,18 @@ def spends_always_looked_at(pair: Pair, now: Standing) -> int:
     return pair.terms.earns(net=now.net, gross=now.gross) if fits else 0
 
 
-def clears_before_created(pair: Pair, rows: Sequence[Standing], index: int, created_at: int) -> int | None:
-    return clearing_time(pair, rows, index, 0)
+def clears_before_created(pair: Pair, created_at: int) -> int | None:
+    return clearing_time(pair, 0)
 
 
-def hold_a_second_short(pair: Pair, rows: Sequence[Standing], index: int, created_at: int) -> int | None:
+def hold_a_second_short(pair: Pair, created_at: int) -> int | None:
     shorter = replace(pair, terms=replace(pair.terms, hold_us=pair.terms.hold_us - 1_000_000))
-    return clearing_time(shorter, rows, index, created_at)
+    return clearing_time(shorter, created_at)
 
 
-def anchors_swapped(pair: Pair, rows: Sequence[Standing], index: int, created_at: int) -> int | None:
+def anchors_swapped(pair: Pair, created_at: int) -> int | None:
     other = replace(pair, terms=replace(pair.terms, settled_anchor=not pair.terms.settled_anchor))
-    return clearing_time(other, rows, index, created_at)
+    return clearing_time(other, created_at)
 
 
 def never_expired(*_: Any) -> bool:
@@ -116,11 +117,8 @@ def night_belongs_to_its_morning(self: Opening, day: Any) -> bool:
     return True
 
 
-def cases_on_the_earliest(life: Life, cleared: Sequence[Any], earned: int, now: Standing) -> None:
-    lives_review(life, list(reversed(cleared)), earned, now)
-
-
-lives_review = lives._review_cases
+def cases_on_the_earliest(pair: Pair, cleared: Sequence[Any], earned: int) -> None:
+    review_cases(pair, list(reversed(cleared)), earned)
 
 
 def rank_turned(place: int) -> Callable[[Terms, int], tuple[Any, ...]]:
@@ -149,14 +147,14 @@ BENT: list[tuple[Any, str, Any]] = [
     (lives, "clearing_time", hold_a_second_short),
     (lives, "clearing_time", anchors_swapped),
     (lives, "is_expired", never_expired),
-    (lives, "_review_cases", cases_on_the_earliest),
+    (lives, "review_cases", cases_on_the_earliest),
     (standings, "standing", captures_add_to_authorizations),
     (standings, "standing", settled_at_the_first_capture),
     (standings, "standing", void_until_the_next_capture),
     (terms, "version_at", lower_version_on_a_tie),
     (terms, "version_at", newest_version),
     (Opening, "_runs", night_belongs_to_its_morning),
-    *((verdicts, "_rank", rank_turned(place)) for place in range(5)),
+    *((verdicts, "rank", rank_turned(place)) for place in range(1, 6)),
 ]
 
 
