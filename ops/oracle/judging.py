@@ -30,11 +30,11 @@ class Judging:
         now = bought.now
         naming = self._book.naming(now.cause, now.place)
         if not naming:
-            self._telling.decision(bought.purchase, now, None, Verdict("NO_PROGRAM"))
+            self._telling.decision(bought.purchase, bought.transaction_id, now, None, Verdict("NO_PROGRAM"))
         for terms, in_force in naming:
             entitled = self._entitled(bought, terms, in_force=in_force)
             if isinstance(entitled, str):
-                self._telling.decision(bought.purchase, now, terms, Verdict(entitled))
+                self._telling.decision(bought.purchase, bought.transaction_id, now, terms, Verdict(entitled))
             else:
                 bought.pairs.append(self._pair(bought, terms, entitled))
         self._bounds.member_of(bought).judged.append(bought)

@@ -2,7 +2,7 @@
 
 from ops.oracle.facts import Purchase
 from ops.oracle.lives import Pair
-from ops.oracle.result import Cashback, Decision, Recomputation, transaction_id
+from ops.oracle.result import Cashback, Decision, Recomputation
 from ops.oracle.standings import Standing
 from ops.oracle.terms import Terms
 from ops.oracle.verdicts import Verdict
@@ -34,17 +34,19 @@ class Telling:
 
     def verdict(self, pair: Pair, verdict: Verdict) -> None:
         """The word of a pair, by the latest record of its purchase."""
-        self.decision(pair.bought.purchase, pair.bought.now, pair.terms, verdict)
+        bought = pair.bought
+        self.decision(bought.purchase, bought.transaction_id, bought.now, pair.terms, verdict)
 
     def last_word(self, pair: Pair) -> str:
         """The latest decision of a pair that had one."""
         return self._result.decisions[pair.bought.transaction_id, pair.terms.program_id].decision
 
-    def decision(self, purchase: Purchase, now: Standing, terms: Terms | None, verdict: Verdict) -> None:
-        """Keep the program's latest word; a word said again is no new decision."""
+    def decision(
+        self, purchase: Purchase, name: str, now: Standing, terms: Terms | None, verdict: Verdict
+    ) -> None:
+        """Keep the program's latest word; a word said again is no new decision. `name`: the purchase's id."""
         program_id = None if terms is None else terms.program_id
         version = None if terms is None else terms.version
-        name = transaction_id(purchase)
         word = (version, verdict.decision, verdict.amount, verdict.outranked_by)
         old = self._result.decisions.get((name, program_id))
         if old and word == (old.program_version, old.decision, old.amount, old.outranked_by):

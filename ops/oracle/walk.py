@@ -87,11 +87,12 @@ class Walk:
         if now.cause.kind not in OPENING_KINDS:
             return
         verdict = Verdict("TRANSACTION_VOID" if now.void else "AMOUNT_REQUIRED")
+        name = transaction_id(purchase)
         naming = self._book.naming(now.cause, now.place)
         for terms, _ in naming:
-            self._telling.decision(purchase, now, terms, verdict)
+            self._telling.decision(purchase, name, now, terms, verdict)
         if not naming:
-            self._telling.decision(purchase, now, None, Verdict("NO_PROGRAM"))
+            self._telling.decision(purchase, name, now, None, Verdict("NO_PROGRAM"))
 
     def _note_due(self, pair: Pair) -> None:
         due_at = due(pair)

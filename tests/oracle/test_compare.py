@@ -15,7 +15,7 @@ from ops.oracle.compare import (
     compare_webhooks,
 )
 from ops.oracle.differences import Differs, Doubled, Misordered, Missing, Unexpected
-from tests.oracle.phrases import Line, campaign, flat, percent, said, tell
+from tests.oracle.phrases import Line, campaign, flat, loyalty, percent, said, tell
 
 BPS = 1000
 
@@ -251,3 +251,18 @@ def _word(line: Line) -> Line:
     return {
         name: line[name] for name in ("program_id", "program_version", "decision", "amount", "outranked_by")
     }
+
+
+def test_the_source_of_a_datum_is_read_as_on_the_wire() -> None:
+    result = tell([loyalty(flat(5), threshold_count=1)], [said("01 10:00", "SETTLED", 1000)])
+    (line,) = events(result)
+    empty = dict.fromkeys(
+        ("campaign_id", "clip_id", "airdrop_id", "variant_id", "creative_id", "external_id")
+    )
+    source = {**empty, **line["source"], "type": "loyalty_program_redemption"}
+
+    assert compare_events(result, [{**line, "source": source}]) == []
+    for spoiled in ({"redemption_id": "lpr_0"}, {"clip_id": "c"}, {"type": "campaign"}, {"external_id": "e"}):
+        (difference,) = compare_events(result, [{**line, "source": {**source, **spoiled}}])
+        assert isinstance(difference, Differs)
+        assert difference.field == "source"
