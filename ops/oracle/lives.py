@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ops.oracle import periods
 from ops.oracle.entitlements import CLIP, Grant
 from ops.oracle.facts import TAKING_KINDS, Purchase
-from ops.oracle.periods import label
 from ops.oracle.result import (
     CLEARED,
     PENDING,
@@ -94,7 +94,7 @@ class Pair:
 
     def period(self, period: str) -> str:
         """The label of the period it was bought in."""
-        return label(period, self.bought.judged.cause.occurred_at, self.terms.zone)
+        return periods.label(period, self.bought.judged.cause.occurred_at, self.terms.zone)
 
 
 def reward(pair: Pair, now: Standing) -> int:

@@ -19,7 +19,7 @@ def entitlements(
     wanted = sorted({(p["program_id"], p["type"]) for p in programs if p["type"] in ("deal", "airdrop")})
     lines: list[Line] = []
     for program_id, kind in wanted:
-        for number in range(rng.randint(0, 3) if chance(rng, 90) else 0):
+        for number in range(rng.randint(1, 4) if chance(rng, 90) else 0):
             partner_id, member_id = rng.choice(members)
             holder = {"partner_id": partner_id, "member_id": member_id}
             # Now and then the id of another grant, of this program or of another one.
@@ -41,7 +41,7 @@ def _granted(rng: Random, named: Line, program_id: str, times: Sequence[datetime
     if not is_clip:
         grant |= {"variant_id": rng.choice(("v1", "v2")), "creative_id": "c1"}
     expires_at = _at(rng, times)
-    if chance(rng, 45) and expires_at > granted_at:
+    if chance(rng, 40) and expires_at > granted_at:
         grant["expires_at"] = iso(expires_at)
     lines = [grant]
     for _ in range(rng.randint(1, 2) if chance(rng, 25) else 0):

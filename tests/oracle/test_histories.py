@@ -6,9 +6,10 @@ from random import Random
 from ops.oracle import recompute
 from ops.oracle.result import FATES
 from ops.torture.payments import mixed_inputs, mixed_programs
+from schemas.entitlements import from_json as entitlement_from_json
 from schemas.programs import parse_program
 from schemas.transactions import from_json
-from tests.histories import nasty_history
+from tests.histories import nasty_history, shared_history
 
 WANTED = (
     "NO_PROGRAM",
@@ -41,6 +42,25 @@ WANTED = (
     "count misplaced",
     "count over_refunded",
     "count cases",
+)
+
+WANTED_OF_MEMBERS = (
+    "NOT_ENTITLED",
+    "ENTITLEMENT_EXPIRED",
+    "NOT_NEW_MEMBER",
+    "THRESHOLD_NOT_REACHED",
+    "MEMBER_LIMIT",
+    "MEMBER_CAP",
+    "BUDGET_EXHAUSTED",
+    "OUTRANKED",
+    "count entitlement",
+    "count entitlement_repeated",
+    "count entitlement_conflict",
+    *(
+        f"{source} {end}"
+        for source in ("clip", "airdrop", "campaign", "loyalty-program-redemption")
+        for end in ("CLEARED", "REFUNDED", "RECOMPUTED", "AUTH_EXPIRED")
+    ),
 )
 
 
@@ -76,3 +96,25 @@ def test_nasty_histories_are_valid_and_reach_every_reason() -> None:
         assert counts["inputs"] == sum(counts[fate] for fate in FATES)
 
     assert [what for what in WANTED if reached[what] < 3] == []
+
+
+def test_shared_histories_are_valid_and_reach_every_reason_of_a_member() -> None:
+    reached: Counter[str] = Counter()
+    for seed in range(300):
+        history = shared_history(Random(seed))
+        for program in history.programs:
+            parse_program(program)
+        for line in history.transactions:
+            from_json(line)
+        for line in history.entitlements:
+            entitlement_from_json(line)
+        result = recompute(
+            history.programs, history.transactions, until=history.until, entitlements=history.entitlements
+        )
+        counts = result.counts
+        reached.update(f"count {name}" for name in counts if counts[name])
+        reached.update(decision.decision for decision in result.decisions.values())
+        reached.update(f"{c.source['type']} {c.reason or c.state}" for c in result.cashbacks.values())
+        assert counts["inputs"] == sum(counts[fate] for fate in FATES)
+
+    assert [what for what in WANTED_OF_MEMBERS if reached[what] < 3] == []
