@@ -87,6 +87,8 @@ class Allowances:
         if stake is None:
             return {}
         left: Figures = {"entitlement_id": stake.entitlement_id or None}
+        if not stake.day:
+            return left  # nothing is counted, or another reason came first
         if program.limit is not None:
             most, period = program.limit
             left["limit_left"] = max(0, most - self.usage.used(who, program.program_id, stake.day, period)[0])

@@ -110,8 +110,8 @@ class Entitlements:
         expired = False
         for name in self._ids(who.member, program):
             title = self._title(who.member, program.by_clip, name)
-            if title.holder and program.uses_up:
-                continue
+            if title.holder:
+                continue  # used up, also for a version by which it would not be
             for grant in title.grants:
                 if grant.program_id != program.program_id or grant.granted_at > at:
                     continue
@@ -129,8 +129,6 @@ class Entitlements:
 
     def is_free(self, who: PurchaseId, program: Program, name: str) -> bool:
         """Whether no other purchase used the entitlement up."""
-        if not program.uses_up:
-            return True
         return self._title(who.member, program.by_clip, name).holder in ("", who.external_id)
 
     def hold(self, who: PurchaseId, program: Program, name: str, *, holds: bool) -> None:

@@ -61,9 +61,13 @@ class Budgets:
         self._spent: Counter[tuple[str, bool, str]] = Counter()
 
     def book(self, pair: Pair, amount: int) -> None:
-        """Add what was spent, or, with a negative amount, what came back."""
-        if pair.budgeted:
+        """Add what was spent, or, with a negative amount, what came back.
+
+        What a version without that budget paid is not counted in it.
+        """
+        if pair.budgeted and pair.terms.budget_total is not None:
             self._spent[_account(pair, "total")] += amount
+        if pair.budgeted and pair.terms.budget_daily is not None:
             self._spent[_account(pair, pair.period("day"))] += amount
 
     def left(self, pair: Pair) -> int | None:

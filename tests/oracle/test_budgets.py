@@ -62,7 +62,7 @@ def test_a_budget_is_of_all_members_and_gets_back_what_is_reverted() -> None:
     assert answers(result, "p")["z"] == "BUDGET_EXHAUSTED"
 
 
-def test_a_budget_counts_what_every_version_spent() -> None:
+def test_a_budget_counts_what_versions_with_that_budget_spent() -> None:
     programs = [
         campaign(TEN_PERCENT),
         campaign(TEN_PERCENT, version=2, effective_from="2024-02-01T09:00:00Z", budget={"total": 150}),
@@ -70,7 +70,7 @@ def test_a_budget_counts_what_every_version_spent() -> None:
 
     result = tell(programs, [bought("01 08:00", "x"), bought("01 09:00", "y", member_id="ben")])
 
-    assert tales(result) == ["x p#1 100 PENDING", "y p#1 50 PENDING"]
+    assert tales(result) == ["x p#1 100 PENDING", "y p#1 100 PENDING"]
 
 
 def test_in_a_log_with_leases_budgets_may_be_left_out() -> None:
