@@ -94,6 +94,15 @@ QUARANTINE = Topic(
     # The largest record any other topic takes, and the headers that tell why it is here.
     config={"max.message.bytes": str(5 * 1024 * 1024)},
 )
+QUARANTINE_RESOLUTIONS = Topic(
+    name="quarantine-resolutions",
+    key="{partition}:{offset}",
+    records=("QuarantineResolution",),
+    owner="connectors",
+    purpose="What was done about quarantined records, by whom and why",
+    # One order of what people did; never compacted, as each word of it counts, not the last of each key.
+    partitions=1,
+)
 STATE = Topic(
     name="cashback-state",
     key="row of the state",
@@ -113,4 +122,7 @@ STATE = Topic(
 WORKER_GROUP = "cashback"
 """Consumer group of the workers and stem of their transactional ids; `topic_prefix` comes before it."""
 
-TOPICS = (INPUTS, PROGRAMS, CASHBACK_EVENTS, DECISIONS, REVERSAL_CASES, BUDGET_REQUESTS, QUARANTINE, STATE)
+TOPICS = (
+    INPUTS, PROGRAMS, CASHBACK_EVENTS, DECISIONS, REVERSAL_CASES, BUDGET_REQUESTS, QUARANTINE,
+    QUARANTINE_RESOLUTIONS, STATE,
+)  # fmt: skip

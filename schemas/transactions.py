@@ -170,12 +170,12 @@ def _check_types(datum: dict[str, Any]) -> None:
         raise Rejected("livemode", f"{datum['livemode']!r} is not a boolean", "send true or false")
 
 
-def check_id(field: str, value: str) -> None:
-    """Raises `Rejected` naming `field` when `value` is not 1–128 characters without controls."""
+def check_id(field: str, value: str, length_max: int = LENGTH_MAX) -> None:
+    """Raises `Rejected` naming `field` when `value` is not 1–`length_max` characters without controls."""
     if not value:
-        raise Rejected(field, "empty", f"send 1 to {LENGTH_MAX} characters")
-    if len(value) > LENGTH_MAX:
-        raise Rejected(field, f"{len(value)} characters long", f"send 1 to {LENGTH_MAX} characters")
+        raise Rejected(field, "empty", f"send 1 to {length_max} characters")
+    if len(value) > length_max:
+        raise Rejected(field, f"{len(value)} characters long", f"send 1 to {length_max} characters")
     for character in value:
         # Controls would break ids (joined by U+001F), PostgreSQL (NUL) and logs; surrogates are not UTF-8.
         if character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff":

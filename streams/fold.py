@@ -12,6 +12,7 @@ from schemas import codec, entitlements, revocations
 from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
+from schemas.quarantine import first_seen_ms
 from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
@@ -79,7 +80,7 @@ class TopicOutcomes:
             topic=self._input_topic,
             partition=self._partition,
             offset=record.offset,
-            first_seen_ms=record.timestamp,
+            first_seen_ms=first_seen_ms(record.headers, record.timestamp),
             reason=reason,
             message=str(error),
             error=type(error).__name__,

@@ -1,8 +1,9 @@
-"""What is said of inputs that cannot be accepted: reason and origin, under Kafka Connect's header names."""
+"""What is said of inputs that cannot be accepted: reason and origin, under the names of `schemas.quarantine`."""
 
 from collections import deque
 from collections.abc import Sequence
 
+from schemas import quarantine as said
 from schemas.errors import Undecodable
 
 Headers = list[tuple[str, bytes]]
@@ -20,14 +21,14 @@ def headers(
     `reason` is undecodable, rejected, conflict or parked_too_long; `message` is for people.
     """
     return [
-        ("__connect.errors.topic", topic.encode()),
-        ("__connect.errors.partition", str(partition).encode()),
-        ("__connect.errors.offset", str(offset).encode()),
-        ("__connect.errors.stage", b"VALUE_CONVERTER" if reason == "undecodable" else b"TRANSFORMATION"),
-        ("__connect.errors.exception.class.name", error.encode()),
-        ("__connect.errors.exception.message", message.encode("utf-8", "backslashreplace")),
-        ("cashback.reason", reason.encode()),
-        ("cashback.first_seen", str(first_seen_ms).encode()),
+        (said.ORIGIN_TOPIC, topic.encode()),
+        (said.ORIGIN_PARTITION, str(partition).encode()),
+        (said.ORIGIN_OFFSET, str(offset).encode()),
+        (said.STAGE, b"VALUE_CONVERTER" if reason == "undecodable" else b"TRANSFORMATION"),
+        (said.ERROR, error.encode()),
+        (said.MESSAGE, message.encode("utf-8", "backslashreplace")),
+        (said.REASON, reason.encode()),
+        (said.FIRST_SEEN, str(first_seen_ms).encode()),
     ]
 
 
@@ -38,9 +39,11 @@ def bounded(key: bytes, value: bytes, given: Sequence[tuple[str, bytes]]) -> tup
     """
     kept = [(_spelt(name), content) for name, content in given]
     if sum(len(name) + len(content or b"") for name, content in kept) > HEADER_BYTES_MAX:
-        kept = [("cashback.headers_dropped", str(len(kept)).encode())]
+        kept = [(said.HEADERS_DROPPED, str(len(kept)).encode())]
+    if len(key) > KEY_BYTES_MAX:
+        kept.append((said.KEY_BYTES, str(len(key)).encode()))
     if len(value) > VALUE_BYTES_MAX:
-        kept.append(("cashback.value_bytes", str(len(value)).encode()))
+        kept.append((said.VALUE_BYTES, str(len(value)).encode()))
     return key[:KEY_BYTES_MAX], value[:VALUE_BYTES_MAX], kept
 
 
