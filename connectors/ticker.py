@@ -1,7 +1,8 @@
 """Writes a Tick a second into every partition of `inputs`: holds end when nobody shops (clock=broker).
 
 Ticks carry no time that counts: the append time the broker gives them does. One that could not be delivered
-within seconds is dropped, the next one says the same.
+within seconds is dropped, the next one says the same. Between two ticks there is time to look how old the
+quarantine grows.
 """
 
 import signal
@@ -12,6 +13,7 @@ from types import FrameType
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from connectors.quarantine_watch import QuarantineWatch
 from connectors.writer import InputsUnavailable, inputs_partitions, inputs_producer
 from ops import metrics
 from ops.health import HealthServer, NotReady, Readiness, Ready
@@ -24,6 +26,8 @@ from schemas.topics import INPUTS
 PERIOD_S = 1.0
 SILENCE_S = 5.0
 """Not ready when no tick was acknowledged for so long."""
+WATCH_S = 0.3
+"""Of every period, at most so much is spent on the quarantine."""
 
 _log = get_logger()
 
@@ -39,6 +43,7 @@ class Ticker:
             settings, delivered=self._delivered, **{"delivery.timeout.ms": 5_000, "linger.ms": 0}
         )
         self._partitions = 0
+        self._watch: QuarantineWatch | None = None
         self._delivered_at_s: float | None = None
         self._is_away = False
         self._fatal: KafkaError | None = None
@@ -51,8 +56,11 @@ class Ticker:
             self._producer.poll(0)
             if self._fatal is not None:
                 raise KafkaException(self._fatal)
+            self._look()
             self.stop.wait(max(0.0, PERIOD_S - (time.monotonic() - started_at_s)))
         self._producer.flush(SILENCE_S)
+        if self._watch is not None:
+            self._watch.close()
 
     def readiness(self) -> Readiness:
         """Ready while ticks arrive."""
@@ -72,6 +80,12 @@ class Ticker:
                 self._producer.produce(self._topic, value, None, partition)
         except (InputsUnavailable, BufferError) as error:
             self._away(str(error))
+
+    def _look(self) -> None:
+        if self._watch is None and self._partitions:
+            self._watch = QuarantineWatch(self._settings, self._partitions)
+        if self._watch is not None:
+            self._watch.look(most_s=WATCH_S)
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is None:

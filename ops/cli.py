@@ -37,6 +37,10 @@ COMMANDS = {
     "partitions": Command(
         "ops.commands.partitions:app", "Rebuild the state, or spread the input log over more partitions"
     ),
+    "quarantine": Command(
+        "ops.commands.quarantine:app", "See what was set aside; write it back, or discard it"
+    ),
+    "parked": Command("ops.commands.parked:app", "See refunds that wait for their purchase"),
     "reconcile": Command("ops.commands.reconcile:reconcile_command", "Each merchant by day, with proof"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),

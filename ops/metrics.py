@@ -52,6 +52,7 @@ OTHER_EXIT = "other"
 LABELS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cashback_inputs": {"outcome": INPUT_OUTCOMES},
     "cashback_quarantined": {"reason": QUARANTINE_REASONS},
+    "cashback_quarantine_open_records": {"reason": QUARANTINE_REASONS},
     "cashback_parked_ends": {"outcome": ("too_long", "conflict")},
     "cashback_events": {"transition": ("created", "cleared", "reverted")},
     "cashback_exits": {"reason": (*EXIT_REASONS.values(), OTHER_EXIT)},
@@ -67,7 +68,7 @@ _Made = TypeVar("_Made")
 def _labelled(kind: Callable[..., _Made], name: str, documentation: str) -> _Made:
     (label, values), *none = LABELS[name].items()
     assert not none, "one label each"
-    metric = kind(name + "_total", documentation, [label])
+    metric = kind(name + "_total" if kind is Counter else name, documentation, [label])
     for value in values:
         metric.labels(value)  # type: ignore[attr-defined]
     return metric
@@ -110,6 +111,12 @@ class AgeHistogram(Collector):
 
 inputs_total = _labelled(Counter, "cashback_inputs", "Committed records of the input log by outcome")
 quarantined_total = _labelled(Counter, "cashback_quarantined", "Inputs set aside, by reason")
+quarantine_open = _labelled(
+    Gauge, "cashback_quarantine_open_records", "Quarantined records that wait for somebody; of the ticker"
+)
+quarantine_oldest_seconds = Gauge(
+    "cashback_quarantine_oldest_seconds", "How long ago the oldest of them was first seen; of the ticker"
+)
 parked_ends_total = _labelled(Counter, "cashback_parked_ends", "Parked inputs that were given up, by why")
 over_refunded_total = Counter("cashback_over_refunded_total", "Purchases refunded above what was bought")
 parked = Gauge(

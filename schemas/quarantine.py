@@ -1,7 +1,7 @@
 """The quarantine as all sides of it agree: places, headers, and what people did about a record.
 
-A record's place is where it came in, partition and offset of `inputs`, not where it lies in the quarantine: the
-log is what everything else can be made from again, and a rebuild may deal out other offsets there.
+A record's place is where it came in, partition and offset of `inputs`, not where it lies in the quarantine:
+everything else can be made again from that log, and the quarantine then has other offsets.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ REQUEUED_FROM = "cashback.requeued_from"
 REQUEUED = "REQUEUED"
 DISCARDED = "DISCARDED"
 
-WHY_LENGTH_MAX = 512
+WHY_LENGTH_MAX = 1_000
 """Characters of a reason."""
 
 _RECORD = "QuarantineResolution"
@@ -67,7 +67,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a record was set aside. `topic` is the one it came from, `first_seen_ms` is since 1970-01-01 UTC."""
+    """Why a record was set aside, and from which topic; `first_seen_ms` since 1970-01-01 UTC."""
 
     topic: str
     place: Place
@@ -114,6 +114,32 @@ def headers_back(headers: Headers, refusal: Refusal) -> list[tuple[str, bytes | 
         (FIRST_SEEN, b"%d" % refusal.first_seen_ms),
         (REQUEUED_FROM, str(refusal.place).encode()),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record of the quarantine: what came in, byte for byte unless it was cut, and why it was refused."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+    refusal: Refusal
+
+    @property
+    def place(self) -> Place:
+        """Where it came in."""
+        return self.refusal.place
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was too large to be kept whole."""
+        return any(name in CUT_HEADERS for name, _ in self.headers)
+
+    @property
+    def requeued_from(self) -> str | None:
+        """The place of the quarantined record it is a copy of."""
+        said = dict(self.headers).get(REQUEUED_FROM)
+        return None if said is None else said.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is said of inputs that cannot be accepted: reason and origin, under the names of `schemas.quarantine`."""
+"""What is said of inputs that cannot be accepted: reason and origin, in the words of `schemas.quarantine`."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -41,6 +41,12 @@ class Partition:
         low, high = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)
         return low, high
 
+    def offset_since(self, at_ms: int) -> int:
+        """The first offset of a record of that time (ms since 1970 UTC) or later. Raises KafkaException."""
+        asked = TopicPartition(self._topic, self.partition, at_ms)
+        found = self._consumer.offsets_for_times([asked], timeout=ANSWER_S)[0].offset
+        return found if found >= 0 else self.bounds()[1]
+
     def read(self, begin: int, end: int) -> Iterator[Message]:
         """The records from offset `begin` to before `end`. Raises KafkaException, LogUnreadable."""
         if begin >= end:

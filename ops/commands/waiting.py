@@ -1,0 +1,60 @@
+"""What the commands about waiting records share: options, ages, tables."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import typer
+
+from schemas.errors import Rejected
+from schemas.times import from_iso
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
+BrokersOption = Annotated[str | None, typer.Option("--brokers", help="Kafka (host:port,…)")]
+
+_PIPE_WIDTH = 160
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def age_text(seconds: int) -> str:
+    """An age in its two largest units: 3 d 4 h."""
+    for (unit, size), (smaller, part) in pairwise(_UNITS):
+        if seconds >= size:
+            left = seconds % size // part
+            return f"{seconds // size} {unit}" + (f" {left} {smaller}" if left else "")
+    return f"{seconds} s"
+
+
+def since_ms(text: str | None) -> int:
+    """An ISO 8601 option in milliseconds since 1970 UTC; 0 when it was not given."""
+    if text is None:
+        return 0
+    try:
+        return from_iso(text, "--since") // 1_000
+    except Rejected as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
+
+
+def one_of(option: str, said: str | None, known: Sequence[str]) -> None:
+    """Refuses a word that an option does not know."""
+    if said is not None and said not in known:
+        raise typer.BadParameter(f"{said!r} is not one of {', '.join(known)}", param_hint=option)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, folded: str) -> None:
+    """A table; the column `folded` takes as many lines as it needs, the others are not broken."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        if column == folded:
+            table.add_column(column, overflow="fold", min_width=30)
+        else:
+            table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # A pipe has no width of its own; at 80 columns places would be cut.
+    Console(width=None if console.is_terminal else _PIPE_WIDTH, markup=False).print(table)
