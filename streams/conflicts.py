@@ -1,7 +1,11 @@
-"""An input that contradicts what came first."""
+"""Inputs that are readable and well formed, and still cannot be accepted."""
 
 from schemas.errors import Rejected
 
 
 class Conflicting(Rejected):
     """Another content under a known identity, or another merchant or currency than the purchase's."""
+
+
+class NotPending(Rejected):
+    """A revocation of a cashback that is not pending: an operator's error, not a sender's."""

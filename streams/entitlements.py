@@ -32,11 +32,15 @@ class Grant(msgspec.Struct, array_like=True, gc=False):
 
 
 class Title(msgspec.Struct, array_like=True, gc=False):
-    """All that was said of one clip or airdrop; `holder` is the purchase that used a clip up, or empty."""
+    """All that was said of one clip or airdrop.
+
+    `holder` is the purchase that used a clip up, or empty; `pairs` of it go by the clip.
+    """
 
     grants: list[Grant] = []
     ends: list[Micros] = []
     holder: str = ""
+    pairs: int = 0
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -136,7 +140,8 @@ class Entitlements:
         if not program.uses_up:
             return
         title = self._title(who.member, program.by_clip, name)
-        title.holder = who.external_id if holds else ""
+        title.pairs += 1 if holds else -1
+        title.holder = who.external_id if title.pairs else ""
         self._rows.put(_title_key(who.member, program.by_clip, name), _encode(title))
 
     def _ids(self, member: str, program: Program) -> list[str]:

@@ -17,7 +17,7 @@ from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
 from streams import quarantine
-from streams.conflicts import Conflicting
+from streams.conflicts import Conflicting, NotPending
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
 from streams.leases import LeasedBudgets
@@ -236,7 +236,7 @@ class CashbackFold:
         self._outcomes.refused(record, reason, error)
         partner = (record.key or b"").partition(b":")[0].decode("utf-8", "replace")
         # A contradiction or a date is the sender's fault whatever happens; only the unreadable may be ours.
-        if not isinstance(error, Conflicting | Untimely) and self._bad_run.bad(partner):
+        if not isinstance(error, Conflicting | NotPending | Untimely) and self._bad_run.bad(partner):
             self._pause(f"the last inputs of several partners were all refused, at last: {error}")
 
 

@@ -17,7 +17,7 @@ from schemas.times import DAY, Micros
 from schemas.transactions import AUTHORIZED, DECLINED, SETTLED, VOIDED, Transaction
 from streams import dedup, judging, pending, refunds
 from streams.budgets import Budgets
-from streams.conflicts import Conflicting
+from streams.conflicts import Conflicting, NotPending
 from streams.due import DueIndex
 from streams.judging import Judge
 from streams.leases import Waiting
@@ -115,19 +115,20 @@ class MemberLog:
         key = row_key(who)
         row = self._rows.get(key)
         if row is None:
-            raise Rejected("external_id", f"{who.external_id} is not known", "look it up with `cashback why`")
+            problem = f"{who.external_id} is not known"
+            raise NotPending("external_id", problem, "look it up with `cashback why`")
         purchase = unpack(row)
         pair = next((one for one in purchase.pairs if one.program_id == revocation.program_id), None)
         if pair is None:
             problem = f"{revocation.program_id} said nothing to this purchase"
-            raise Rejected("program_id", problem, "look it up with `cashback why`")
-        if pair.stake is not None and pair.stake.revoked:
+            raise NotPending("program_id", problem, "look it up with `cashback why`")
+        if pair.stake is not None and pair.stake.revoked and pair.sequence == revocation.sequence:
             self.counts["revocation_repeated"] += 1
             return
         if not pair.pending or pair.sequence != revocation.sequence:
             problem = f"cashback {revocation.sequence} of {revocation.program_id} is not pending"
             remedy = "a cleared one goes through a reversal case, a reverted one is gone already"
-            raise Rejected("sequence", problem, remedy)
+            raise NotPending("sequence", problem, remedy)
         program = self.catalogue.get(pair.program_id, pair.version)
         pair.stake = pair.stake or Stake()
         pair.stake.revoked = True

@@ -27,6 +27,8 @@ FATES_SET_ASIDE = {
     "untimely": "rejected",
     "misplaced": "conflict",
     "expired": "parked_too_long",
+    "entitlement_conflict": "conflict",
+    "revocation_refused": "rejected",
 }
 """Why an input is in the quarantine in the end, by what the recomputation says became of it."""
 
@@ -34,6 +36,8 @@ FATES_SET_ASIDE = {
 _COUNTED = (
     *("judged", "applied", "duplicate", "conflict", "untimely", "joined", "misplaced", "expired", "parked"),
     *("over_refunded", "created", "cleared", "reverted", "pending", "cases"),
+    *("entitlement", "entitlement_repeated", "entitlement_conflict"),
+    *("revoked", "revocation_repeated", "revocation_refused"),
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from ops.oracle.terms import Terms
-from ops.simulation import arrivals
+from ops.simulation import arrivals, said
 from ops.simulation.arrivals import Draw, Item, Line
 from ops.simulation.programs import STARTS
 from schemas.clock import CLOCK_HEADER, clock_header
@@ -32,7 +32,7 @@ class Record:
 class PartitionLog:
     """The log of one partition, and beside it what was said, for the recomputation.
 
-    `clocks`: where the clock stands, by record; `lines`: (clock, payment) of each readable payment in order,
+    `clocks`: where the clock stands, by record; `lines`: (clock, input) of each readable input in order,
     `line_offsets` its place; `refused`: why others must be set aside; `published`: how many lines lie before
     a version.
     """
@@ -75,7 +75,10 @@ def make_history(seed: int, without: frozenset[int] = frozenset()) -> History:
     start = BEGINNINGS[beginning]
     items = arrivals.programs(draw, beginning, start)
     payments = arrivals.payments(draw, start, partitions)
+    versions = [item.version for item in items if item.version is not None]
     items += payments
+    items += said.grants(draw, start, versions, payments, partitions)
+    items += said.revocations(draw, versions, payments, partitions)
     items += arrivals.spoilt(draw, payments, partitions)
     items.sort(key=lambda item: item.at)
     last = max(item.at for item in items)
@@ -117,7 +120,7 @@ class _Logs:
         for number, item in enumerate(items):
             self.lag = lag if begin <= number / len(items) < end else 0
             self.kinds[item.kind] += 1
-            if not self.by_broker and item.line is not None:
+            if not self.by_broker and item.line is not None and item.kind == "payment":
                 self.clock = max(self.clock, item.line["occurred_at"])
             if not self.by_broker and item is items[-1]:
                 self.clock = max(self.clock, item.at)
@@ -151,9 +154,9 @@ class _Logs:
         log.offsets.append(offset)
         log.clocks.append(clock)
         if item.line is not None:
-            if item.line["occurred_at"] < self.latest:
-                self.kinds["out of order"] += 1
-            self.latest = max(self.latest, item.line["occurred_at"])
+            if item.kind == "payment":
+                self.kinds["out of order"] += item.line["occurred_at"] < self.latest
+                self.latest = max(self.latest, item.line["occurred_at"])
             log.lines.append((clock, item.line))
             log.line_offsets.append(offset)
         elif item.reason:

@@ -23,6 +23,8 @@ JOBS = os.cpu_count() or 1
 KINDS = (
     # what is said
     *("payment", "tick", "program", "program in mid-log", "poison", "out of order"),
+    *("entitlement", "entitlement_repeated", "entitlement_conflict"),
+    *("revocation", "revoked", "revocation_repeated", "revocation_refused"),
     *("clock behind", "damaged clock"),
     # what becomes of it
     *("judged", "applied", "duplicate", "conflict", "untimely", "joined", "misplaced", "expired", "parked"),
