@@ -35,6 +35,9 @@ class BadLine:
 class TransactionFile(Protocol):
     """One opened file. Raises `OSError` while read when the disk does."""
 
+    line: int
+    """Where the line given last stands in the file, from 1 (rows in Parquet)."""
+
     def lines(self) -> Iterator[Transaction | BadLine]:
         """Every line in file order; blank ones are left out."""
 
@@ -61,6 +64,7 @@ class _JsonLines:
         self._path = path
         self._zipped = zipped
         self._read_bytes = 0
+        self.line = 0
 
     def fraction(self) -> float:
         return min(1.0, self._read_bytes / self._size)
@@ -73,13 +77,15 @@ class _JsonLines:
                 for number, line in enumerate(_bounded(text), start=1):
                     if number % 256 == 0:
                         self._read_bytes = file.tell()
+                    self.line = number
                     if isinstance(line, Rejected):
                         yield BadLine(number, line)
                     elif stripped := line.strip():
                         yield _parsed(number, stripped)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 problem = f"the file is damaged from here on ({error})"
-                yield BadLine(number + 1, Rejected("line", problem, "fetch or compress it again"))
+                self.line = number + 1
+                yield BadLine(self.line, Rejected("line", problem, "fetch or compress it again"))
         self._read_bytes = self._size
 
 
@@ -124,6 +130,7 @@ class _Parquet:
             raise FileRefused(f"not readable as Parquet ({error}); write it again") from error
         self._rows: int = max(1, self._file.metadata.num_rows)
         self._rows_read = 0
+        self.line = 0
         self._check_columns()
 
     def fraction(self) -> float:
@@ -134,11 +141,13 @@ class _Parquet:
             for batch in self._file.iter_batches(_PARQUET_ROWS_A_BATCH):
                 columns = [self._values(name, batch.column(name)) for name in batch.schema.names]
                 for number, row in enumerate(zip(*columns, strict=True), start=self._rows_read + 1):
+                    self.line = number
                     yield _from_row(number, dict(zip(batch.schema.names, row, strict=True)))
                 self._rows_read += batch.num_rows
         except self._arrow.ArrowException as error:
             problem = f"the file is damaged from here on ({error})"
-            yield BadLine(self._rows_read + 1, Rejected("row", problem, "write it again"))
+            self.line = self._rows_read + 1
+            yield BadLine(self.line, Rejected("row", problem, "write it again"))
 
     def _check_columns(self) -> None:
         types = self._arrow.types

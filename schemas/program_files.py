@@ -41,10 +41,13 @@ def read_programs(path: Path) -> ProgramFile:
         try:
             if isinstance(form, Rejected):
                 raise ProgramsRefused([form])
-            found.programs.append(parse_program(form))
+            spec = parse_program(form)
+            others = [other for other in found.programs if other.program_id == spec.program_id]
+            if faults := contradictions([*others, spec]):
+                raise ProgramsRefused(faults)
+            found.programs.append(spec)
         except ProgramsRefused as refused:
             found.faults += [Fault(path, line, fault) for fault in refused.faults]
-    found.faults += [Fault(path, 1, fault) for fault in contradictions(found.programs)]
     return found
 
 
@@ -72,7 +75,7 @@ def contradictions(programs: list[ProgramSpec]) -> list[Rejected]:
 
 def _yaml_forms(text: str) -> list[tuple[int, Any]]:
     try:
-        root = yaml.compose(text, Loader=_PlainLoader)
+        root = yaml.compose(text, Loader=PlainLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
@@ -80,7 +83,7 @@ def _yaml_forms(text: str) -> list[tuple[int, Any]]:
     if root is None:
         return []
     nodes = root.value if isinstance(root, yaml.SequenceNode) else [root]
-    build = _PlainLoader("")
+    build = PlainLoader("")
     return [(node.start_mark.line + 1, build.construct_document(node)) for node in nodes]
 
 
@@ -96,17 +99,17 @@ def _json_forms(text: str) -> list[tuple[int, Any]]:
     return forms
 
 
-class _PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """YAML as JSON would mean it: an unquoted 2024-01-01T00:00:00Z or 18:00 stays a string."""
 
 
-_PlainLoader.yaml_implicit_resolvers = {}
+PlainLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"~|null|", "~n\0"),
     ("bool", r"true|false", "tf"),
     ("int", r"-?\d+", "-0123456789"),
     ("float", r"-?\d+\.\d+", "-0123456789"),
 ):
-    _PlainLoader.add_implicit_resolver(
+    PlainLoader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})$"), [*_first, ""]
     )

@@ -38,17 +38,17 @@ def simulate_command(
     The clock is the largest occurred_at so far. Bad lines are named and left out, with exit code 3.
     """
     found = read_programs(programs)
-    lines: list[int] = []
+    lines: dict[str, list[int]] = {"transactions": [], "entitlements": []}
     result = simulate(
         programs=found.programs,
-        entitlements=_json_lines(entitlements),
-        transactions=_numbered(transactions, lines),
+        entitlements=_entitlements(entitlements, lines["entitlements"]),
+        transactions=_transactions(transactions, lines["transactions"]),
         until=None if until is None else from_iso(until, "until"),
     )
     _write(events, result.events)
     if decisions is not None:
         _write(decisions, result.decisions)
-    paths = {"programs": programs, "transactions": transactions, "entitlements": entitlements}
+    paths = {"transactions": transactions, "entitlements": entitlements}
     for fault in found.faults:
         typer.echo(str(fault), err=True)
     for bad in result.bad:
@@ -56,40 +56,41 @@ def simulate_command(
     for conflict in result.conflicts:
         typer.echo(f"conflict: {_told(conflict, paths, lines)}", err=True)
     if result.conflicts:
-        typer.echo(f"{len(result.conflicts)} conflicts: what came first stands", err=True)
+        typer.echo(f"conflicts: {len(result.conflicts)}; what came first stands", err=True)
     if found.faults or result.bad:
         raise typer.Exit(EXIT_BAD_LINES)
 
 
-def _numbered(path: Path, lines: list[int]) -> Iterator[Transaction | Rejected]:
+def _transactions(path: Path, lines: list[int]) -> Iterator[Transaction | Rejected]:
     """The lines of a file as the simulation takes them; notes in `lines` where each stands."""
-    number = 0
-    for line in open_transactions(path).lines():
-        number = line.line if isinstance(line, BadLine) else number + 1
-        lines.append(number)
+    source = open_transactions(path)
+    for line in source.lines():
+        lines.append(source.line)
         yield line.reason if isinstance(line, BadLine) else line
 
 
-def _told(bad: Bad, paths: dict[str, Path | None], lines: list[int]) -> str:
-    line = lines[bad.line - 1] if bad.source == "transactions" else bad.line
-    return f"{paths[bad.source]}:{line}: {bad.reason}"
-
-
-def _json_lines(path: Path | None) -> list[dict[str, Any]]:
-    if path is None:
-        return []
-    lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+def _entitlements(path: Path | None, lines: list[int]) -> Iterator[object]:
+    """As `_transactions`: JSON objects, or what is wrong with a line that is none."""
+    for number, line in enumerate([] if path is None else path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        lines.append(number)
         try:
-            lines.append(json.loads(line or "null"))
-        except ValueError as error:
-            raise Rejected(f"{path}:{number}", f"not JSON: {error}", "write one JSON object a line") from None
-    return lines
+            yield json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield Rejected("line", f"not JSON: {error}", "write one JSON object a line, in UTF-8")
+
+
+def _told(bad: Bad, paths: dict[str, Path | None], lines: dict[str, list[int]]) -> str:
+    return f"{paths[bad.source]}:{lines[bad.source][bad.line - 1]}: {bad.reason}"
 
 
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
     if str(path) == "-":
         typer.echo(text, nl=False)
-    else:
+        return
+    try:
         path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Rejected(str(path), f"cannot be written ({error.strerror})", "choose another place") from None
