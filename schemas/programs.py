@@ -135,9 +135,12 @@ def _weekday_set(value: object) -> object:
 
 def _local_date(value: object) -> object:
     if isinstance(value, str):
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-            raise ValueError(f"{value!r} is not a date; write YYYY-MM-DD")
-        date.fromisoformat(value)
+        try:
+            if not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+                raise ValueError(value)
+            date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a date; write YYYY-MM-DD") from None
     return value
 
 
@@ -280,7 +283,11 @@ def parse_program(form: object) -> ProgramSpec:
     try:
         return ProgramSpec.model_validate(form)
     except ValidationError as error:
-        raise ProgramsRefused([_fault(detail) for detail in error.errors()]) from None
+        faults = [_fault(detail) for detail in error.errors()]
+        if isinstance(form, dict) and form.get("effective_from") is None:
+            # Nobody wrote it: what is wrong is valid_from, which it was taken from.
+            faults = [fault for fault in faults if fault.field != "effective_from"]
+        raise ProgramsRefused(faults) from None
 
 
 def to_datum(spec: ProgramSpec) -> dict[str, Any]:
@@ -308,24 +315,55 @@ def from_datum(datum: dict[str, Any]) -> ProgramSpec:
 _REMEDIES = {
     "extra_forbidden": "remove it, or correct its name",
     "missing": "add it",
+    "string_type": "put it in quotes",
+    "too_short": "name at least one, or leave the field out",
     "union_tag_invalid": "use one of the types named",
     "union_tag_not_found": "add a type",
 }
+_REWARD_TYPES = frozenset({"flat", "percent", "tiered"})
+_NO_FIELDS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 
 def _fault(detail: Any) -> Rejected:
-    path = ".".join(str(part) for part in detail["loc"]) or "program"
+    path = _path(detail["loc"]) or "program"
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, Rejected):
         return Rejected(path, cause.problem, cause.remedy)
     if isinstance(cause, ValueError):
         problem, _, remedy = str(cause).partition("; ")
         return Rejected(path, problem, remedy or "correct it")
-    problem = detail["msg"][0].lower() + detail["msg"][1:]
-    given = detail["input"]
-    if detail["type"] not in ("missing", "extra_forbidden") and isinstance(given, str | int | float | bool):
-        problem += f", not {given!r}"
-    return Rejected(path, problem, _REMEDIES.get(detail["type"], "correct the value"))
+    given, kind = detail["input"], detail["type"]
+    if kind in _NO_FIELDS:
+        return Rejected(path, f"{given!r} has no fields", "write them as name: value")
+    return Rejected(path, _problem(detail, given), _REMEDIES.get(kind, "correct the value"))
+
+
+def _path(places: tuple[str | int, ...]) -> str:
+    """Where a fault lies in the file. pydantic names the type of a reward on the way to its fields, too."""
+    return ".".join(
+        str(place)
+        for before, place in zip(("", *places), places, strict=False)
+        if not (before == "reward" and place in _REWARD_TYPES)
+    )
+
+
+def _problem(detail: Any, given: object) -> str:
+    match detail["type"]:
+        case "too_short":
+            return "the list is empty"
+        case "union_tag_invalid":
+            return f"type {detail['ctx']['tag']!r} is none of {detail['ctx']['expected_tags']}"
+        case "union_tag_not_found":
+            return "has no type"
+        case "missing" | "extra_forbidden":
+            return _small(detail["msg"])
+        case _:
+            value = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
+            return _small(detail["msg"]) + value
+
+
+def _small(message: str) -> str:
+    return message[0].lower() + message[1:]
 
 
 def _without_nulls(node: Any) -> Any:
