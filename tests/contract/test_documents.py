@@ -1,4 +1,4 @@
-"""README and ARCHITECTURE say what the code does: topics, commands, settings, links, stages."""
+"""README, ARCHITECTURE and `ops/docs` say what the code does: topics, commands, settings, links, stages."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,11 @@ from ops.settings import Settings
 from schemas.topics import TOPICS, Topic
 from streams import judging, member_log
 from streams.topology import STAGES
+from tests.contract.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "ARCHITECTURE.md")}
+NAMES = ("README.md", "ARCHITECTURE.md", *(f"ops/docs/{page.name}" for page in PAGES))
+DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 each_document = pytest.mark.parametrize("name", DOCUMENTS)
 
 
@@ -55,7 +57,7 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
 @each_document
 def test_every_link_leads_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", DOCUMENTS[name])
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
 
 
 def test_the_stages_of_the_topology_are_the_ones_that_run() -> None:
