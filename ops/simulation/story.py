@@ -36,7 +36,10 @@ def _log(log: PartitionLog) -> Iterator[str]:
         if record.offset in said:
             line = said[record.offset][1]
             what = " ".join(str(line.get(field)) for field in _SHOWN)
-            what += f" at {to_iso(line['occurred_at'])}"
+            if "occurred_at" in line:
+                what += f" at {to_iso(line['occurred_at'])}"
+            else:
+                what = " ".join(f"{name}={value}" for name, value in line.items())
         elif record.offset in log.refused:
             what += f" (must be {log.refused[record.offset]})"
         yield f"  {record.offset:>4}  {to_iso(clock)}  {what}"

@@ -255,6 +255,7 @@ class Fuzz:
         self._golden = [
             bytes.fromhex(case["hex"])
             for path in sorted(GOLDEN.iterdir())
+            if latest(path.stem.partition(".")[0]).version == int(path.stem.partition(".")[2])
             for case in json.loads(path.read_text())
         ]
         self._codecs: tuple[Codec, Codec] = (CODECS["compiled"], CODECS["fastavro"])
