@@ -178,14 +178,19 @@ class SimulatedConsumer:
         cluster.world.reached(self._worker, "restore")
         end = cluster.stable(self._partition) if self._committed_only else cluster.ends[self._partition]
         until = min(end, self._at + 1 + int(cluster.world.draw() * 60))
+        ends_early = until > self._at and cluster.world.trouble()
+        if ends_early:
+            # A leader just elected tells an end that is behind the one it was asked for before.
+            cluster.world.counts["early end"] += 1
+            until -= 1 + int(cluster.world.draw() * (until - self._at))
         found = [
             Message(record)
             for record in cluster.changelog[self._partition]
             if self._at <= record.offset < until and self._shows(record)
         ]
         self._at = max(self._at, until)
-        if self._at >= end and self._tells_end:
-            found.append(Message(None, _END, end))
+        if self._tells_end and (self._at >= end or ends_early):
+            found.append(Message(None, _END, self._at))
         self._silent += not found
         if self._silent > _SILENT_READS_MAX:
             cluster.world.broken("liveness", "a restore reads on although the changelog is at its end")
@@ -227,14 +232,15 @@ class SimulatedBrokers:
         return SimulatedConsumer(self._cluster, self._worker, config)
 
     def committed(self, partition: int) -> int:
-        """The group's offset, which only refuses a start without state: now and then it is lost, and nothing
-        else may change.
+        """The group's offset, which only refuses a state that is behind it: now and then it is lost, and
+        nothing else may change.
         """
+        self._cluster.world.reached(self._worker, "group offset")
         return 0 if self._cluster.world.draw() < 0.1 else self._cluster.group.get(partition, 0)
 
     def bounds(self, topic: str, partition: int) -> Bounds:
         if topic == self._cluster.changelog_topic:
-            return Bounds(0, self._cluster.ends[partition])
+            return Bounds(0, self._cluster.stable(partition))
         return Bounds(0, self._ends[partition])
 
 

@@ -2,7 +2,8 @@
 
 Faust's own recovery waits to *consume* the last offset, which never comes when that offset was compacted away
 or is a transaction marker. Here the end-of-partition event ends the restore: it says the reader stands at the
-last stable offset, whatever lies there.
+last stable offset, whatever lies there. One below the stable offset asked for before is told by a leader just
+elected, whose own mark is behind for a moment: the restore reads on.
 """
 
 from __future__ import annotations
@@ -127,8 +128,10 @@ def _read(
             for message in messages:
                 if (error := message.error()) is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
+                        if (end := message.offset() or 0) < bounds.high:
+                            continue
                         progress(bounds.high - bounds.low, bounds.high - bounds.low)
-                        return rows, _standing(settings, partition, position, message.offset() or bounds.high)
+                        return rows, _standing(settings, partition, position, end)
                     if not error.retriable():
                         raise KafkaException(error)
                     continue
@@ -199,6 +202,8 @@ def _check(
             f"{log}: the state stands at {next_offset} but the log ends at {bounds.high}: the log lost "
             "records the state has seen. Bring them back from the archive or a replica."
         )
+    if position is not None:
+        _require_whole(settings, partition, brokers, next_offset)
     return next_offset
 
 
@@ -211,6 +216,18 @@ def _require_unborn(settings: EngineSettings, partition: int, brokers: Brokers, 
             + (f"the group has committed offset {committed} of its input" if committed else f"{rows} rows")
             + f": it was deleted or cut. To decide everything again would repeat all outputs; "
             f"{settings.rebuild_remedy}."
+        )
+
+
+def _require_whole(settings: EngineSettings, partition: int, brokers: Brokers, next_offset: int) -> None:
+    """Position and group offset are committed at once: a position behind is that of an older state."""
+    committed = brokers.committed(partition)
+    if committed > next_offset:
+        raise StateUnfit(
+            f"{_state(settings, partition)}: it stands at {next_offset} of its input, but the group has "
+            f"committed offset {committed}: it lost its end. To decide that again would repeat outputs; "
+            f"{settings.rebuild_remedy}. If the group's offset was moved by hand, move it back to "
+            f"{next_offset}."
         )
 
 

@@ -81,6 +81,18 @@ def test_a_deleted_changelog_is_refused_also_when_the_groups_offsets_are_lost(st
     assert stage.seen() == before
 
 
+def test_a_changelog_that_lost_its_end_is_refused_instead_of_deciding_it_again(stage: Stage) -> None:
+    """As after an unclean election, or with a volume restored from a copy."""
+    run_once(stage)
+    before = stage.seen()
+    topic, ends = stage.topic_id(stage.input_topic), [stage.end_of_input(p) for p in range(PARTITIONS)]
+    write_positions(stage, lambda p: Position(ends[p] - 1, topic).encode())
+    reason = refusal(stage, ExitCode.STATE_UNFIT)
+    assert "of its input, but the group has committed offset" in reason
+    assert REMEDY in reason
+    assert stage.seen() == before
+
+
 def test_lost_group_offsets_change_nothing(stage: Stage) -> None:
     run_once(stage)
     stage.forget_group()
