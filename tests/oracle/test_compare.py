@@ -206,6 +206,9 @@ def test_spoiled_decisions_are_found(history: Recomputation) -> None:
     assert compare_decisions(history, grouped) == []
     said_again = {**lines[0], "occurred_at": lines[0]["occurred_at"] + 1}
     assert compare_decisions(history, [*lines, said_again]) == []
+    assert compare_decisions(history, [*lines, said_again, lines[0]]) == []
+    assert [type(d) for d in compare_decisions(history, [*lines, lines[0]])] == [Doubled]
+    assert [type(d) for d in compare_decisions(history, [*grouped, grouped[0]])] == [Doubled]
 
     stale = {**lines[0], "decision": "OUTRANKED"}
     assert compare_decisions(history, [stale, *lines]) == []
@@ -223,6 +226,9 @@ def test_spoiled_cases_are_found(history: Recomputation) -> None:
     assert compare_cases(history, [found]) == []
     assert [type(d) for d in compare_cases(history, [])] == [Missing]
     assert [type(d) for d in compare_cases(history, [found, {**found, "revision": 2}])] == [Differs]
+    assert compare_cases(history, [{**found, "revision": 0, "shortfall": 1}, found]) == []
+    assert [type(d) for d in compare_cases(history, [found, found])] == [Doubled]
+    assert [type(d) for d in compare_cases(history, [found, {**found, "revision": 0}])] == [Doubled]
     assert [type(d) for d in compare_cases(history, [found, {**found, "cashback_transaction_id": "c"}])] == [
         Unexpected
     ]
