@@ -157,7 +157,9 @@ class PartitionRunner:
             await asyncio.sleep(interval_s)
             if self._due():
                 async with self._lock:
-                    await self._commit()
+                    # Whoever held the lock may have committed, and given the partition away since.
+                    if self._due():
+                        await self._commit()
 
     def _due(self) -> bool:
         if self._work.changed:

@@ -47,10 +47,12 @@ class Held:
 
     def __init__(self) -> None:
         self.released = threading.Event()
+        self.commits = 0
 
     def serve(self) -> None: ...
 
     def commit(self, *_: object) -> int:
+        self.commits += 1
         self.released.wait()
         self.opened_at = None
         return 0
@@ -63,7 +65,7 @@ class NoFold:
 
 
 @asynccontextmanager
-async def _at_work(stop: FailStop, transactions: Held) -> AsyncIterator[None]:
+async def _at_work(stop: FailStop, transactions: Held) -> AsyncIterator[runner.PartitionRunner]:
     with ThreadPoolExecutor(1) as executor:
         at_work = runner.PartitionRunner(
             0,
@@ -80,7 +82,7 @@ async def _at_work(stop: FailStop, transactions: Held) -> AsyncIterator[None]:
         )
         at_work.resume(1)
         try:
-            yield
+            yield at_work
         finally:
             transactions.released.set()
             await at_work.close()
@@ -113,3 +115,25 @@ def test_a_commit_that_comes_back_in_time_ends_nothing(monkeypatch: pytest.Monke
         return stop
 
     assert asyncio.run(scene()).said is None
+
+
+def test_who_waited_for_a_commit_commits_nothing_after_it() -> None:
+    """The partition may be another worker's by then, whose fence would end this one for nothing."""
+
+    async def scene() -> int:
+        stop, transactions = Recorded(), Held()
+        async with _at_work(stop, transactions) as at_work:
+            settling = asyncio.create_task(at_work.settle())
+            await _a_while(stop)  # it holds the lock, and the commit that is due on time waits for it
+            transactions.released.set()
+            await settling
+            await _a_while(stop)
+            return transactions.commits
+
+    assert asyncio.run(scene()) == 1
+
+
+async def _a_while(stop: Recorded) -> None:
+    """Twenty commit intervals."""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(stop.ended.wait(), 0.2)
