@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -76,7 +77,7 @@ class LocalState:
         return self._empty(partition, doubt if directory.exists() else None)
 
     def rebuild(self, partition: int, reason: str) -> StateStore:
-        """Throw away what is there. Raises OSError."""
+        """Throw away what is there. Raises OSError when it stays."""
         return self._empty(partition, reason)
 
     def end(self) -> None:
@@ -89,8 +90,13 @@ class LocalState:
         directory, marker = self._places(partition)
         if doubt is not None:
             self._log.warning("local state rebuilt", partition=partition, reason=doubt)
-        shutil.rmtree(directory, ignore_errors=True)
-        return self._store(directory, marker)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory)
+        store = self._store(directory, marker)
+        if store.standing is not None:
+            store.close(clean=False)
+            raise OSError(f"{directory}: what lies there could not be removed; stop the worker and remove it")
+        return store
 
     def _store(self, directory: Path, marker: Path) -> RocksStore:
         return RocksStore(directory, self._cache, lambda: self._mark(marker))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,3 +232,26 @@ def test_two_processes_never_share_a_directory(tmp_path: Path) -> None:
         for store in stores:
             store.close(clean=False)
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"worker.0", "worker.1"}
+
+
+def test_what_cannot_be_removed_is_not_believed(tmp_path: Path) -> None:
+    """A directory behind a link stays when the link's place is to be emptied."""
+    filled(tmp_path, 10)
+    place = tmp_path / "a" / "worker.0" / "0"
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with local(tmp_path, "made anew") as stores, pytest.raises(OSError, match="symbolic link"):
+        stores.open(0)
+
+
+def test_files_that_outlive_their_removal_are_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path, 10)
+
+    def meets_another(_: Path) -> None:
+        raise FileNotFoundError("somebody else removes files here")
+
+    monkeypatch.setattr(shutil, "rmtree", meets_another)
+    with local(tmp_path, "made anew") as stores, pytest.raises(OSError, match="could not be removed"):
+        stores.open(0)
