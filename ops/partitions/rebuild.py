@@ -14,17 +14,19 @@ from confluent_kafka import KafkaException
 from ops.embedded.jars import Say
 from ops.partitions.reading import Input, Partition
 from ops.settings import Settings
+from schemas.times import Micros, to_iso
 from schemas.topics import CASHBACK_EVENTS
 from streams.engine.brokers import Brokers
 from streams.engine.position import POSITION_KEY, UNFINISHED, Position, UnreadablePosition
 from streams.engine.settings import EngineSettings
 from streams.engine.store import MemoryStore
 from streams.engine.transactions import PartitionTransactions
-from streams.fold import CashbackFold
+from streams.fold import CLOCK_KEY, CashbackFold
 from streams.quarantine import BadRun
 from streams.topology import engine_settings
 
 _ROWS_A_COMMIT = 20_000
+_CLOCK_BYTES = 8
 
 
 class RebuildRefused(Exception):
@@ -40,6 +42,16 @@ class Rebuilt:
     rows: int
     removed: int
     """Rows of the old state that the new one does not have."""
+
+
+@dataclass(frozen=True)
+class _Old:
+    """What the changelog holds, of whatever version."""
+
+    keys: set[bytes]
+    position: bytes | None
+    clock: Micros
+    """0 when it has none, or one this code cannot read."""
 
 
 def rebuild(settings: Settings, say: Say, *, repeat_outputs: bool = False) -> list[Rebuilt]:
@@ -74,7 +86,7 @@ def _rebuild(
 ) -> Rebuilt:
     # What must be refused is, before anybody is thrown out; where the group has an offset nothing has to be.
     if brokers.committed(partition) == 0:
-        _, position = _changelog(engine, partition)
+        position = _changelog(engine, partition).position
         _decided(settings, engine, brokers, partition, position, repeat_outputs)
     transactions = PartitionTransactions(engine, partition, brokers)
     try:
@@ -100,12 +112,14 @@ def _replaced(
     topic_id: str,
     repeat_outputs: bool,
 ) -> Rebuilt:
-    old_keys, position = _changelog(engine, partition)
-    next_offset = _decided(settings, engine, brokers, partition, position, repeat_outputs)
-    if next_offset == 0 and not old_keys and not repeat_outputs:
+    old = _changelog(engine, partition)
+    next_offset = _decided(settings, engine, brokers, partition, old.position, repeat_outputs)
+    if next_offset == 0 and not old.keys and not repeat_outputs:
         return Rebuilt(partition, 0, 0, 0)
     rows = _folded(settings, engine, partition, next_offset)
-    removed = old_keys - rows.keys()
+    if not repeat_outputs:
+        _require_caught_up(partition, next_offset, old.clock, _clock(rows.get(CLOCK_KEY)))
+    removed = old.keys - rows.keys()
     changes: Iterator[tuple[bytes, bytes | None]] = iter(
         [*rows.items(), *((key, None) for key in sorted(removed))]
     )
@@ -115,11 +129,24 @@ def _replaced(
     return Rebuilt(partition, next_offset, len(rows), len(removed))
 
 
-def _changelog(engine: EngineSettings, partition: int) -> tuple[set[bytes], bytes | None]:
-    """Keys of the rows it holds, of whatever version, and the position record."""
+def _require_caught_up(partition: int, next_offset: int, old: Micros, new: Micros) -> None:
+    """What falls due is published in slices, and the position moves after the last of them."""
+    if old > new:
+        raise RebuildRefused(
+            f"partition {partition}: the old state stands at {to_iso(old)}, the log before offset "
+            f"{next_offset} ends at {to_iso(new)}: part of what fell due between is published, and would be "
+            "once more; run the old code until it is caught up, then run this again"
+        )
+
+
+def _clock(row: bytes | None) -> Micros:
+    return int.from_bytes(row, "big") if row is not None and len(row) == _CLOCK_BYTES else 0
+
+
+def _changelog(engine: EngineSettings, partition: int) -> _Old:
     log = Partition(engine.brokers, engine.changelog_topic, partition)
     keys: set[bytes] = set()
-    position = None
+    position, clock = None, 0
     try:
         for message in log.read(*log.bounds()):
             key, value = message.key(), message.value()
@@ -127,11 +154,12 @@ def _changelog(engine: EngineSettings, partition: int) -> tuple[set[bytes], byte
                 position = value
             elif key is not None and value is not None:
                 keys.add(key)
+                clock = _clock(value) if key == CLOCK_KEY else clock
             elif key is not None:
                 keys.discard(key)
     finally:
         log.close()
-    return keys, position
+    return _Old(keys, position, clock)
 
 
 def _decided(
@@ -142,13 +170,13 @@ def _decided(
     position: bytes | None,
     repeat_outputs: bool,
 ) -> int:
-    """The first offset that is not decided: of the state, else of the group; both were committed at once."""
+    """The first offset that is not decided: of state and group, which commit at once, who remembers more."""
+    committed = brokers.committed(partition)
     if position is not None:
         try:
-            return Position.decode(position).next_offset
+            return max(committed, Position.decode(position).next_offset)
         except UnreadablePosition:
             pass  # of a newer code; the group's offset says the same
-    committed = brokers.committed(partition)
     if committed == 0 and not repeat_outputs:
         events = Partition(engine.brokers, CASHBACK_EVENTS.full_name(settings.topic_prefix), partition)
         try:

@@ -19,10 +19,14 @@ from ops.partitions.rebuild import RebuildRefused, Rebuilt, rebuild
 from ops.settings import Settings
 from ops.torture.payments import mixed_inputs
 from schemas.programs import parse_program
+from schemas.times import from_iso
 from schemas.topics import CASHBACK_EVENTS, INPUTS, STATE
 from schemas.transactions import from_json
+from streams.engine.brokers import Brokers
 from streams.engine.position import POSITION_KEY, Position
-from tests.e2e.bad_inputs import bytes_of, payment, program
+from streams.fold import CLOCK_KEY, STATE_VERSION
+from streams.topology import engine_settings
+from tests.e2e.bad_inputs import AT, bytes_of, payment, program
 from tests.e2e.book import Book
 from tests.e2e.pipeline import WORKERS, Pipeline
 from tests.e2e.test_rebuild import directory, unlike, write
@@ -207,6 +211,55 @@ def test_where_nobody_knows_what_is_decided_everything_is_decided_again_only_whe
     written = read_all(ours.brokers, STATE.full_name(ours.topic_prefix), 2)
     positions = [Position.decode(record.value or b"") for records in written for record in records]
     assert [position.next_offset for position in positions] == [0, 0]
+
+
+def test_a_state_in_the_midst_of_what_falls_due_is_not_made_again(
+    settings: Callable[..., Settings],
+) -> None:
+    """The worker committed a slice of what is due, so that its clock is ahead of its position."""
+    ours = settings(clock="event", partitions=1)
+    topics.ensure(ours)
+    send(ours, payment("decided"))
+    brokers, changelog = Brokers(engine_settings(ours)), STATE.full_name(ours.topic_prefix)
+    producer = Producer({"bootstrap.servers": ours.brokers})
+
+    def stand(clock: str) -> None:
+        producer.produce(changelog, from_iso(clock, "clock").to_bytes(8, "big"), CLOCK_KEY, 0)
+        producer.produce(changelog, Position(1, brokers.verify_topics()).encode(), POSITION_KEY, 0)
+        producer.flush(10)
+
+    stand("2025-03-02T00:00:00Z")
+    with pytest.raises(RebuildRefused, match="run the old code until it is caught up") as refused:
+        rebuild(ours, lambda _: None)
+    assert "stands at 2025-03-02T00:00:00Z, the log before offset 1 ends at 2025-03-01" in str(refused.value)
+    stand(AT)
+    (rebuilt,) = rebuild(ours, lambda _: None)
+    assert (rebuilt.next_offset, rebuilt.removed) == (1, 0)
+    assert rebuilt.rows > 1
+
+
+def test_a_changelog_that_lost_its_end_is_made_again_up_to_what_the_group_committed(
+    settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    ours = settings(clock="event", partitions=1)
+    with Pipeline(ours, tmp_path) as pipeline, Watch(pipeline, INPUT) as watch:
+        send(ours, payment("first"), payment("second"))
+        pipeline.start(WORKER)
+        eventually(watch.is_done, timeout_s=WAIT_S)
+        pipeline.supervisor.stop(WORKER)
+        rows = state(pipeline)
+        topic_id = Brokers(engine_settings(ours)).verify_topics()
+        producer = Producer({"bootstrap.servers": ours.brokers})
+        older = Position(1, topic_id, STATE_VERSION).encode()
+        producer.produce(STATE.full_name(ours.topic_prefix), older, POSITION_KEY, 0)
+        producer.flush(10)
+        pipeline.begin(WORKER)
+        eventually(lambda: refusals(pipeline), timeout_s=WAIT_S)
+        assert "it stands at 1 of its input, but the group has committed offset 2" in refusals(pipeline)[0]
+        pipeline.supervisor.stop(WORKER)
+        (rebuilt,) = rebuild(ours, lambda _: None)
+        assert rebuilt.next_offset == 2
+        assert state(pipeline) == rows
 
 
 def state(pipeline: Pipeline) -> dict[tuple[int, bytes | None], bytes | None]:
