@@ -42,12 +42,14 @@ COMMANDS = {
     ),
     "parked": Command("ops.commands.parked:app", "See refunds that wait for their purchase"),
     "reconcile": Command("ops.commands.reconcile:reconcile_command", "Each merchant by day, with proof"),
+    "budgets": Command("ops.commands.budgets:budgets", "Each budget: granted, left, closed"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
 }
 
 # Errors that say in plain words what is wrong and what to do; by name, so that none is imported for it.
 EXPECTED = {
+    "connectors.budget_requests.RequestsUnusable",
     "connectors.files.FileRefused",
     "connectors.writer.InputsUnavailable",
     "ops.bench.measure.BenchFailed",

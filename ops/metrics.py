@@ -1,7 +1,8 @@
 """The one vocabulary of metrics: names, what they say, labels and every value a label can have.
 
-Label values are closed sets or numbers of partitions; never a merchant, a member or a URL. Every process
-serves all of them; those it has no part in stay at nothing.
+Label values are closed sets, numbers of partitions or, for budgets, ids of programs (so many at most:
+`BUDGETS_SHOWN_MAX`); never a merchant, a member or a URL. Every process serves all of them; those it has no
+part in stay at nothing.
 """
 
 from bisect import bisect_left
@@ -24,6 +25,8 @@ LEDGER_REFUSALS = (
     "undecodable", "unexpected_record", "invalid", "conflict", "reference_taken", "created_missing",
     "resolved_otherwise", "refused_by_database",
 )  # fmt: skip
+BUDGET_OUTCOMES = ("granted", "closed", "returned", "repeated", "refused")
+BUDGETS_SHOWN_MAX = 1_000
 EXIT_REASONS: Mapping[int, str] = {
     0: "stopped",
     1: "failed",
@@ -59,8 +62,9 @@ LABELS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cashback_ledger_entries": {"transition": ("created", "resolved")},
     "cashback_ledger_quarantined": {"reason": LEDGER_REFUSALS},
     "cashback_webhook_attempts": {"outcome": ("delivered", "failed", "gave_up")},
+    "cashback_budget_requests": {"outcome": BUDGET_OUTCOMES},
 }
-"""Every value of the labels that are words. The others are `partition`."""
+"""Every value of the labels that are words. The others are `partition`, and those of `OF_BUDGET`."""
 
 _Made = TypeVar("_Made")
 
@@ -180,6 +184,30 @@ webhook_oldest_seconds = Gauge(
     "cashback_webhook_oldest_undelivered_seconds", "Age of the oldest undelivered webhook"
 )
 ticks_total = Counter("cashback_ticks_total", "Ticks the brokers acknowledged")
+
+OF_BUDGET: Mapping[str, tuple[str, ...] | None] = {
+    "program": None,
+    "mode": ("live", "test"),
+    "scope": ("total", "day"),
+}
+"""Labels of a budget with their values; None: ids of programs. `day` is the latest day asked for."""
+budget_granted_minor = Gauge(
+    "cashback_budget_granted_minor",
+    "Spent of a budget, or set aside (minor units, points)",
+    [*OF_BUDGET],
+)
+budget_left_minor = Gauge(
+    "cashback_budget_left_minor", "What of a budget can still be granted (minor units, points)", [*OF_BUDGET]
+)
+budget_closed_partitions = Gauge(
+    "cashback_budget_closed_partitions", "Partitions that were told a budget has nothing left", [*OF_BUDGET]
+)
+budget_requests_total = _labelled(
+    Counter, "cashback_budget_requests", "Requests the keeper of budgets took, by what it said"
+)
+budget_unanswered_seconds = Gauge(
+    "cashback_budget_oldest_unanswered_seconds", "Age of the oldest request whose answer is not on its way"
+)
 
 
 def forget_partition(partition: int) -> None:

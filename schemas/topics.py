@@ -122,6 +122,9 @@ STATE = Topic(
 WORKER_GROUP = "cashback"
 """Consumer group of the workers and stem of their transactional ids; `topic_prefix` comes before it."""
 
+BUDGET_GROUP = "cashback-budgets"
+"""Where the keeper of budgets stands: its committed offset on `budget-requests`; `topic_prefix` before it."""
+
 TOPICS = (
     INPUTS, PROGRAMS, CASHBACK_EVENTS, DECISIONS, REVERSAL_CASES, BUDGET_REQUESTS, QUARANTINE,
     QUARANTINE_RESOLUTIONS, STATE,

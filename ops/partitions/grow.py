@@ -10,7 +10,7 @@ Ids do not depend on partitions: a ledger that reads the new events has them all
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from ops.supervisor import Supervisor
 from ops.up import programs
 from schemas.codec import encode
 from schemas.times import Micros
-from schemas.topics import CASHBACK_EVENTS, INPUTS, REVERSAL_CASES, TOPICS, Topic
+from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, INPUTS, REVERSAL_CASES, TOPICS, Topic
 from streams.engine.brokers import Brokers
 from streams.topology import engine_settings
 
@@ -97,6 +97,7 @@ def _require_fit(settings: Settings, new: Settings, admin: AdminClient, *, disca
         raise GrowRefused(
             f"--to {new.partitions}: {old_name} has {has} partitions already; give more, a log cannot shrink"
         )
+    _require_no_leases(settings, known)
     theirs = [name for topic in TOPICS if (name := topic.full_name(new.topic_prefix)) in known]
     if not theirs:
         return
@@ -113,6 +114,22 @@ def _require_fit(settings: Settings, new: Settings, admin: AdminClient, *, disca
     for answer in admin.delete_topics(theirs, operation_timeout=ANSWER_S).values():
         answer.result(ANSWER_S)
     _wait(lambda: not set(theirs) & set(admin.list_topics(timeout=ANSWER_S).topics), "topics do not go away")
+
+
+def _require_no_leases(settings: Settings, known: Container[str]) -> None:
+    """Who had how much of a budget decided who was paid; other partitions would decide otherwise."""
+    name = BUDGET_REQUESTS.full_name(settings.topic_prefix)
+    if name not in known:
+        return
+    log = Partition(settings.brokers, name, 0)
+    try:
+        if any(True for _ in log.read(*log.bounds())):
+            raise GrowRefused(
+                f"{name}: budgets were shared out among {settings.partitions} partitions, and what that "
+                "decided cannot be decided anew over others; stay with this number"
+            )
+    finally:
+        log.close()
 
 
 def _require_decided(settings: Settings) -> None:

@@ -18,9 +18,10 @@ from ops.partitions.grow import TIME_TYPE, grow
 from ops.partitions.rebuild import RebuildRefused, Rebuilt, rebuild
 from ops.settings import Settings
 from ops.torture.payments import mixed_inputs
+from schemas.codec import encode
 from schemas.programs import parse_program
 from schemas.times import from_iso
-from schemas.topics import CASHBACK_EVENTS, INPUTS, STATE
+from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, INPUTS, STATE
 from schemas.transactions import from_json
 from streams.engine.brokers import Brokers
 from streams.engine.position import POSITION_KEY, Position
@@ -139,6 +140,12 @@ def test_growing_is_refused_with_what_to_do(settings: Callable[..., Settings]) -
     half = old.model_copy(update={"topic_prefix": f"{old.topic_prefix}p5-", "partitions": 5})
     topics.create(half, [replace(INPUTS, config={TIME_TYPE: "CreateTime"})])
     assert "did not end; run it again with --discard" in refusal()
+    lease = {"program_id": "p", "livemode": True, "scope": "total", "partition": 1, "number": 1}
+    lease_of_all = encode("BudgetRequest", {**lease, "figure": 10, "wanted": 10, "returned": 0})
+    raw = Producer({"bootstrap.servers": old.brokers})
+    raw.produce(BUDGET_REQUESTS.full_name(old.topic_prefix), lease_of_all)
+    assert raw.flush(30) == 0
+    assert "budgets were shared out among 2 partitions" in refusal()
     assert said == []
 
 

@@ -20,15 +20,15 @@ def served() -> Iterator[Metric]:
 
 
 def test_every_metric_has_a_name_of_the_house_a_sentence_and_known_labels() -> None:
-    unit = r"(seconds|records|rows|entries|purchases|paused)"
+    unit = r"(seconds|records|rows|entries|purchases|partitions|minor|paused)"
     for family in served():
         if family.type != "counter":
             assert re.search(rf"_{unit}$", family.name), family.name
         assert len(family.documentation) > 10, family.name
         for sample in family.samples:
             for label, value in sample.labels.items():
-                allowed = metrics.LABELS.get(family.name, {}).get(label)
-                assert label in ("partition", "le") or (allowed and value in allowed), sample
+                allowed = metrics.LABELS.get(family.name, {}).get(label) or metrics.OF_BUDGET.get(label)
+                assert label in ("partition", "le", "program") or (allowed and value in allowed), sample
 
 
 def test_every_value_of_a_label_is_there_from_the_start() -> None:
