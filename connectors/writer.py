@@ -4,7 +4,7 @@ A transaction that hangs on `inputs` would hold back every read_committed reader
 writer that is restarted writes again, and dedup absorbs the repeats.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -120,10 +120,21 @@ class InputsWriter:
             self._raise_failure()
 
     def write_program(self, program: ProgramSpec) -> None:
-        """Append one program version to every partition, and to the catalogue."""
-        value = encode("Program", program_datum(program))
-        self._append_everywhere(value, program.key, self.clock_at)
-        self._append(PROGRAMS.full_name(self._prefix), value, program.key, -1, None)
+        """Append one program version to every partition, then to the catalogue."""
+        self.write_programs([program])
+
+    def write_programs(self, programs: Iterable[ProgramSpec]) -> None:
+        """Append program versions to every partition and, once all of them are there, to the catalogue.
+
+        What stands in the catalogue is in force everywhere; what a crash left out of it is written again.
+        """
+        written = [(program.key, encode("Program", program_datum(program))) for program in programs]
+        for key, value in written:
+            self._append_everywhere(value, key, self.clock_at)
+        self.flush()
+        for key, value in written:
+            self._append(PROGRAMS.full_name(self._prefix), value, key, -1, None)
+        self.flush()
 
     def tick(self, at: Micros) -> None:
         """Append a Tick to every partition; with clock=event it moves the clock to `at`."""
@@ -136,7 +147,7 @@ class InputsWriter:
         self._raise_failure()
         if left:
             raise InputsUnavailable(
-                f"inputs: {left} records are not acknowledged; look at the broker, then load again"
+                f"inputs: {left} records are not acknowledged; look at the broker, then repeat the command"
             )
 
     def _append_everywhere(self, value: bytes, key: bytes | None, at: Micros) -> None:
@@ -163,5 +174,5 @@ class InputsWriter:
         if self._failure is not None:
             raise InputsUnavailable(
                 f"inputs: a record was not accepted ({self._failure.str()}); look at the broker, "
-                "then load again: what was written already is recognised"
+                "then repeat the command: what was written already is recognised"
             )

@@ -31,6 +31,7 @@ COMMANDS = {
     "simulation": Command(
         "ops.commands.simulation:simulation_command", "Try made-up histories with crashes against the proof"
     ),
+    "programs": Command("ops.commands.programs:app", "Apply, show, compare or lint programs"),
     "schemas": Command("ops.commands.schemas:app", "List, lock, check or register the Avro schemas"),
     "bench": Command("ops.commands.bench:app", "Measure how fast it is on this machine"),
     "torture": Command("ops.commands.torture:torture", "Beat the whole system while it works, then prove it"),
@@ -59,6 +60,8 @@ EXPECTED = {
     "ops.partitions.copying.GrowRefused",
     "ops.partitions.reading.LogUnreadable",
     "ops.partitions.rebuild.RebuildRefused",
+    "ops.programs.catalogue.CatalogueUnreadable",
+    "ops.programs.publish.PublishedTwice",
     "ops.running.AlreadyRunningError",
     "ops.supervisor.NotReadyInTimeError",
     "ops.topics.TopicsDiffer",
@@ -80,14 +83,17 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 failed, 2 wrong use, 3 loaded with bad lines, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 failed, 2 wrong use, 3 loaded with bad lines, 130 interrupted.
+
+    Where 1 is an answer (`programs diff`, `programs lint`), a failure is 2.
+    """
     wanted = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     try:
         build(wanted)()
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
-        said = _expected(error)
+        said = explained(error)
         if said is None:
             raise
         from ops.logs import redact
@@ -129,7 +135,7 @@ def _load(target: str) -> Callable[..., object]:
     return loaded
 
 
-def _expected(error: Exception) -> str | None:
+def explained(error: Exception) -> str | None:
     """What the user can do about `error`, None for a fault of ours."""
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if "pydantic_core._pydantic_core.ValidationError" in kinds and getattr(error, "title", "") == "Settings":

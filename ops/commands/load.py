@@ -11,6 +11,8 @@ import typer
 from connectors.files import BadLine, FileRefused, TransactionFile, open_transactions
 from connectors.writer import InputsWriter
 from ops.commands.load_progress import LoadProgress
+from ops.programs.plan import Refused
+from ops.programs.publish import prepare
 from ops.running import settings_here
 from ops.settings import Settings
 from schemas.errors import Rejected
@@ -67,12 +69,11 @@ def load(
     """
     settings = settings_here(brokers=brokers)
     end = _end(until, settings)
-    specs = _readable_programs(programs)
+    specs = _programs_to_publish(programs, settings)
     loaded = Loaded(files=[str(path) for path in files], programs=len(specs))
     began_s = time.monotonic()
     with LoadProgress() as progress, InputsWriter(settings) as writer:
-        for spec in specs:
-            writer.write_program(spec)
+        writer.write_programs(specs)
         for path in files:
             _load_file(path, writer, loaded, progress)
         progress.say_flushing()
@@ -100,13 +101,18 @@ def _end(until: str | None, settings: Settings) -> Micros:
         raise typer.BadParameter(str(error)) from None
 
 
-def _readable_programs(path: Path | None) -> list[ProgramSpec]:
+def _programs_to_publish(path: Path | None, settings: Settings) -> list[ProgramSpec]:
     if path is None:
         return []
     read = read_programs(path)
-    for fault in read.faults:
-        typer.echo(str(fault), err=True)
-    if read.faults:
+    wrong = [str(fault) for fault in read.faults]
+    steps = [] if wrong else prepare(settings, read.programs, now=0)
+    for step, line_of in zip(steps, read.lines, strict=False):
+        if isinstance(step, Refused):
+            wrong.append(f"{path}:{line_of(step.reason.field)}: {step.reason}")
+    for said in wrong:
+        typer.echo(said, err=True)
+    if wrong:
         # Payments are judged once: without its program they would go unrewarded for good.
         typer.echo(f"nothing was loaded: correct the programs in {path} first", err=True)
         raise typer.Exit(EXIT_BAD_LINES)

@@ -24,8 +24,7 @@ class Loading:
         """Programs, payments in the order of their arrival, and a last Tick into every partition."""
         self.began_s = time.monotonic()
         with InputsWriter(settings) as writer:
-            for program in read_programs(PROGRAMS_FILE).programs:
-                writer.write_program(program)
+            writer.write_programs(read_programs(PROGRAMS_FILE).programs)
             for transaction in made.transactions:
                 writer.write(transaction)
                 self.written += 1

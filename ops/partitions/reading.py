@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from ctypes import pythonapi
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 ANSWER_S = 30.0
+_ASK_EVERY_S = 0.1
+_NO_LEADER = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 SILENCE_S_MAX = 60.0
 
 
@@ -36,10 +38,17 @@ class Partition:
         )
 
     def bounds(self) -> tuple[int, int]:
-        """Raises KafkaException."""
+        """Asked again while the partition changes its leader. Raises KafkaException."""
         place = TopicPartition(self._topic, self.partition)
-        low, high = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)
-        return low, high
+        deadline = monotonic() + ANSWER_S
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)
+                return low, high
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER or monotonic() > deadline:
+                    raise
+                sleep(_ASK_EVERY_S)
 
     def offset_since(self, at_ms: int) -> int:
         """The first offset of a record of that time (ms since 1970 UTC) or later. Raises KafkaException."""

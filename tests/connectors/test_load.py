@@ -58,6 +58,20 @@ def test_a_wrong_program_is_refused_with_its_remedy_and_nothing_is_loaded(
     assert read_all("inputs") == []
 
 
+def test_programs_that_contradict_the_published_ones_are_refused_and_nothing_is_loaded(
+    settings: Settings, read_all: ReadAll, tmp_path: Path
+) -> None:
+    payments, programs = tmp_path / "t.jsonl", tmp_path / "p.yaml"
+    payments.write_text(json.dumps(line()))
+    assert load(settings, payments, "--programs", PROGRAMS_FILE).returncode == 0
+    before = len(read_all("inputs"))
+    programs.write_text(PROGRAMS_FILE.read_text().replace("bps: 100", "bps: 200", 1))
+    ended = load(settings, payments, "--programs", programs)
+    assert ended.returncode == 3
+    assert f"{programs}:4: version: one-percent version 1 comes with two contents" in ended.stderr
+    assert len(read_all("inputs")) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,0 +1,1 @@
+"""Programs as their owners handle them: what is published, what a file would change, what looks wrong."""
