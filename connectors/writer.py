@@ -1,4 +1,4 @@
-"""How payments and programs are written to `inputs`: idempotent, at least once, never transactional.
+"""How everything is written to `inputs`: idempotent, at least once, never transactional.
 
 A transaction that hangs on `inputs` would hold back every read_committed reader of it, so there is none: a
 writer that is restarted writes again, and dedup absorbs the repeats.
@@ -15,6 +15,8 @@ from schemas.clock import clock_header
 from schemas.codec import encode
 from schemas.programs import ProgramSpec
 from schemas.programs import to_datum as program_datum
+from schemas.revocations import Revocation
+from schemas.revocations import to_datum as revocation_datum
 from schemas.times import Micros
 from schemas.topics import INPUTS, PROGRAMS
 from schemas.transactions import Transaction, to_datum
@@ -76,7 +78,7 @@ def inputs_partitions(producer: Producer, settings: Settings, *, timeout_s: floa
 
 
 class InputsWriter:
-    """Writes transactions, programs and ticks; as a context it waits at the end until all are acknowledged.
+    """Writes what `inputs` takes; as a context it waits at the end until all is acknowledged.
 
     With clock=event every record carries the largest `occurred_at` written so far. Every method raises
     `InputsUnavailable` once a record could not be delivered.
@@ -118,6 +120,13 @@ class InputsWriter:
         if self.written % _RECORDS_A_POLL == 0:
             self._producer.poll(0)
             self._raise_failure()
+
+    def write_revocation(self, revocation: Revocation) -> None:
+        """Append one revocation to its member's partition; with clock=event `revoked_at` is its stamp."""
+        headers = [clock_header(revocation.revoked_at)] if self._event_clock else None
+        value = encode("Revocation", revocation_datum(revocation))
+        self._append(self._topic, value, revocation.key, -1, headers)
+        self.written += 1
 
     def write_program(self, program: ProgramSpec) -> None:
         """Append one program version to every partition, then to the catalogue."""

@@ -71,7 +71,7 @@ class Stack:
 
     @property
     def supervisor(self) -> Supervisor:
-        """The processes: `worker-1` …, `ledger`, `webhooks`, `budgets`; by the broker's clock `ticker`."""
+        """The processes: `worker-1` …, `ledger`, `webhooks`, `budgets`, `places`; by the broker's clock `ticker`."""
         assert self._supervisor is not None, "start_processes() first"
         return self._supervisor
 
@@ -184,6 +184,7 @@ def programs(settings: Settings, *, workers: int) -> dict[str, Program]:
     named["ledger"] = Program("sinks.ledger", environment=environment)
     named["webhooks"] = Program("sinks.webhooks", environment=environment)
     named["budgets"] = Program("connectors.budget_keeper", environment=environment)
+    named["places"] = Program("sinks.places", environment=environment)
     if settings.clock == "broker":
         named["ticker"] = Program("connectors.ticker", environment=environment)
     return named

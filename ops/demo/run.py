@@ -24,7 +24,7 @@ from ops.supervisor import Program
 from ops.up import Stack, environment_of
 from schemas.times import to_datetime
 from schemas.topics import CASHBACK_EVENTS, REVERSAL_CASES
-from sinks.ledger.consumer import SINK as LEDGER
+from sinks.ledger import SINK as LEDGER
 from sinks.reconcile import Line, reconcile
 from sinks.webhooks.endpoints import register
 

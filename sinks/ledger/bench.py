@@ -18,8 +18,8 @@ from confluent_kafka import Message
 from schemas import ids
 from schemas.codec import encode
 from sinks.database import become_writer, session_options
-from sinks.ledger.positions import Positions
 from sinks.ledger.posting import Batch, Ledger
+from sinks.positions import Positions
 from sinks.webhooks.endpoints import register
 
 _COMMISSION_BPS = 1_000

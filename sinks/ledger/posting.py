@@ -11,8 +11,8 @@ from ops import metrics
 from ops.logs import get_logger
 from sinks.ledger import statements
 from sinks.ledger.accounts import AccountBook
-from sinks.ledger.positions import Place, Positions
 from sinks.ledger.staging import Case, Reading, Refused, Staged, read
+from sinks.positions import Place, Positions
 
 
 @dataclass
@@ -173,12 +173,6 @@ class Ledger:
                 reason=why.reason,
                 detail=why.detail,
             )
-
-
-def count_entries(posted: Posted) -> None:
-    """Add what was posted to the metrics."""
-    metrics.ledger_entries_total.labels("created").inc(posted.created)
-    metrics.ledger_entries_total.labels("resolved").inc(posted.resolved)
 
 
 def _count(connection: psycopg.Connection, statement: str) -> int:

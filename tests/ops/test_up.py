@@ -87,9 +87,11 @@ def kill_postgres(stack: Stack) -> str:
 
 def test_a_ticker_runs_only_where_the_broker_is_the_clock() -> None:
     assert list(programs(Settings(clock="broker"), workers=2)) == [
-        *("worker-1", "worker-2", "ledger", "webhooks", "budgets", "ticker")
+        *("worker-1", "worker-2", "ledger", "webhooks", "budgets", "places", "ticker")
     ]
-    assert list(programs(Settings(clock="event"), workers=1)) == ["worker-1", "ledger", "webhooks", "budgets"]
+    assert list(programs(Settings(clock="event"), workers=1)) == [
+        *("worker-1", "ledger", "webhooks", "budgets", "places")
+    ]
 
 
 def test_workers_are_told_apart_by_their_instance() -> None:

@@ -10,8 +10,8 @@ from confluent_kafka import Message
 from schemas.codec import encode
 from sinks.database import become_writer, session_options
 from sinks.ledger.bench import created_event, resolved
-from sinks.ledger.positions import Positions, Superseded
 from sinks.ledger.posting import Batch, Ledger, Posted
+from sinks.positions import Positions, Superseded
 from sinks.reconcile import reconcile
 
 Sql = Callable[..., list[tuple[Any, ...]]]

@@ -1,10 +1,10 @@
-"""How far the ledger has read, and who may move it on.
+"""How far a sink has read, and who may move it on.
 
-One instance posts at a time. It holds an advisory lock while its session lives; another one waits beside it
-and takes over when the session is gone (a killed process: at once) or when nothing moved for `stale_ms` (a
-stopped one: its session is ended). The lock decides who works; what keeps the ledger exact is the compare-
-and-set below, the first statement of every transaction: an older instance that wakes up finds other offsets
-and stops.
+One instance of a sink works at a time. It holds an advisory lock while its session lives; another one waits
+beside it and takes over when the session is gone (a killed process: at once) or when nothing moved for
+`stale_ms` (a stopped one: its session is ended). The lock decides who works; what keeps the ledger exact is
+the compare-and-set below, the first statement of every transaction: an older instance that wakes up finds
+other offsets and stops.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ WHERE sink = %(sink)s AND sink_positions.topic = place.topic AND sink_positions.
 
 
 class Superseded(Exception):
-    """Another instance has moved the positions: this one must stop, what it holds is already posted."""
+    """Another instance has moved the positions: this one must stop, what it holds is already written."""
 
 
 class Positions:
@@ -69,7 +69,7 @@ class Positions:
         self.next_offsets: dict[Place, int] = {}
 
     def try_claim(self, connection: psycopg.Connection) -> bool:
-        """Whether this session is the one that posts. Raises `Superseded` if it was and another is."""
+        """Whether this session is the one that works. Raises `Superseded` if it was and another is."""
         names = {"sink": self._sink, "stale_ms": self._stale_ms}
         if _one(connection, _LOCK, names):
             return True
@@ -91,7 +91,7 @@ class Positions:
         self.next_offsets = {place: stored[place] for place in begin}
 
     def move(self, connection: psycopg.Connection, after: Mapping[Place, int]) -> None:
-        """Compare and set, in the transaction that posts what lies before `after`; raises `Superseded`."""
+        """Compare and set, in the transaction that writes what lies before `after`; raises `Superseded`."""
         moved = connection.execute(
             _MOVE,
             {

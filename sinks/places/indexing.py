@@ -1,0 +1,84 @@
+"""Writes down under what each record about a payment is looked up, and where it lies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import psycopg
+from confluent_kafka import Message
+
+from ops import metrics
+from ops.settings import Settings
+from schemas.topics import DECISIONS, INPUTS, QUARANTINE, Topic
+from sinks.places import SINK
+from sinks.places.references import reference_in
+from sinks.positions import Place, Positions
+
+BATCH_RECORDS_MAX = 10_000
+CALM_S = 0.25
+
+_COPY = "COPY payment_places (reference, topic, partition, record_offset) FROM STDIN (FORMAT BINARY)"
+_COPY_TYPES = ("int8", "text", "int4", "int8")
+
+
+@dataclass
+class Batch:
+    """Rows of `payment_places`, and where reading goes on; most records of other kinds leave no row."""
+
+    rows: list[tuple[int, str, int, int]] = field(default_factory=list)
+    next_offsets: dict[Place, int] = field(default_factory=dict)
+    records: int = 0
+
+    def add(self, message: Message, /) -> None:
+        """Read one record into the batch."""
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        self.records += 1
+        self.next_offsets[topic, partition] = offset + 1
+        reference = reference_in(message.value())
+        if reference is not None:
+            self.rows.append((reference, topic, partition, offset))
+
+    def __len__(self) -> int:
+        return self.records
+
+
+class PlacesWork:
+    """Writes batches through the session it was given last."""
+
+    name = SINK
+    topics: tuple[Topic, ...] = (INPUTS, DECISIONS, QUARANTINE)
+    batch_records_max = BATCH_RECORDS_MAX
+    # Nobody looks a payment up the moment it was made, and a commit costs as much as a hundred rows.
+    calm_s = CALM_S
+
+    def __init__(self, _: Settings) -> None:
+        self._connection: psycopg.Connection | None = None
+        self._positions: Positions | None = None
+
+    def prepare(self, connection: psycopg.Connection, positions: Positions) -> None:
+        """Write through this session from now on."""
+        self._connection, self._positions = connection, positions
+
+    def batch(self) -> Batch:
+        """An empty batch."""
+        return Batch()
+
+    def write(self, batch: Batch) -> int:
+        """Copy the rows in and move the positions, in one transaction; how many rows. Raises `Superseded`."""
+        assert self._connection is not None, "prepare first"
+        assert self._positions is not None
+        with self._connection.transaction():
+            self._positions.move(self._connection, batch.next_offsets)
+            with self._connection.cursor().copy(_COPY) as copy:
+                copy.set_types(_COPY_TYPES)
+                for row in batch.rows:
+                    copy.write_row(row)
+        self._positions.next_offsets |= batch.next_offsets
+        return len(batch.rows)
+
+    def count(self, written: int) -> Mapping[str, int]:
+        """Places written down."""
+        metrics.places_total.inc(written)
+        return {"places": written}

@@ -1,0 +1,34 @@
+"""How every sink that follows topics runs as a process."""
+
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from ops.health import HealthServer
+from ops.logs import get_logger
+from ops.process import begin
+from ops.settings import Settings
+from sinks.following import Follower, Work
+from sinks.migrations import check
+
+
+def serve(name: str, work: Callable[[Settings], Work[Any, Any]]) -> int:
+    """The process: follows until told to stop. 0 after a signal, 1 with one log line on anything unsound."""
+    try:
+        settings = begin(name)
+        check(settings.database_url)
+        instance = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        follower = Follower(settings, work(settings), instance=instance)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: follower.stop())
+        health = HealthServer(settings.health_host, settings.health_port, follower.state.readiness)
+        get_logger().info("started", health_port=health.port)
+        follower.run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the process ends and its supervisor decides
+        get_logger().error("stopped", kind=type(error).__name__, error=str(error).strip())
+        return 1
+    get_logger().info("stopped on request", **follower.state.counts)
+    return 0
