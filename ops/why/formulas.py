@@ -46,17 +46,17 @@ def cut(spec: ProgramSpec, reward: int, word: Mapping[str, Any]) -> str | None:
 
 
 def left_before(spec: ProgramSpec, word: Mapping[str, Any]) -> list[str]:
-    """What limit, cap and budget still gave before this purchase, as far as it is known."""
+    """What limit, cap and budget still gave before this purchase, as far as it is known and was not all."""
     asset, told = asset_of(spec), []
     if spec.member_limit is not None and word["limit_left"] is not None:
         period = PERIODS[spec.member_limit.period]
         told.append(f"{word['limit_left']} of {spec.member_limit.count} times of the {period} limit")
-    if spec.member_cap is not None and word["cap_left"] is not None:
+    if spec.member_cap is not None and word["cap_left"] not in (None, word["amount"]):
         most = figure(spec.member_cap.amount, asset)
         told.append(
             f"{figure(word['cap_left'], asset)} of {most} of the {PERIODS[spec.member_cap.period]} cap"
         )
-    if spec.budget is not None and word["budget_left"] is not None:
+    if spec.budget is not None and word["budget_left"] not in (None, word["amount"]):
         told.append(f"{money(word['budget_left'], asset)} at hand of the {budget(spec.budget, asset)}")
     return told
 
@@ -83,8 +83,13 @@ def _plain(reward: FlatReward | PercentReward, currency: str, asset: str, net: i
     if isinstance(reward, FlatReward):
         return f"{money(reward.amount, asset)} flat", reward.amount
     value, rest = divmod(net * reward.bps, 10_000)
-    basis = figure(net, currency) if asset == currency else f"{net:,}"
-    said = f"{percent(reward.bps)} of {basis} = {figure(value, asset)}"
+    # Points are counted on minor units.
+    basis, given = (
+        (figure(net, currency), figure(value, asset))
+        if asset == currency
+        else (f"{net:,}", money(value, asset))
+    )
+    said = f"{percent(reward.bps)} of {basis} = {given}"
     said += ", rounded down" if rest else ""
     if reward.max_amount is not None and value > reward.max_amount:
         return f"{said}, at most {figure(reward.max_amount, asset)} a purchase", reward.max_amount

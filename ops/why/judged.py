@@ -38,7 +38,7 @@ class Judgement:
         """One or two sentences; figures that are not known are left out."""
         if word["decision"] == "NO_PROGRAM":
             return "no program names this merchant and partner"
-        explain = _BY_REASON.get(word["decision"])
+        explain = BY_REASON.get(word["decision"])
         spec = self.spec_of(word)
         if explain is None:
             return ""
@@ -68,7 +68,7 @@ def _rewarded(judgement: Judgement, word: Word, spec: ProgramSpec) -> str:
     if word["threshold"] is not None and word["stamps"] is not None:
         parts.insert(0, f"the threshold is reached with {_stamps(word, spec)}")
     if before := left_before(spec, word):
-        parts.append(f"before it were left: {', '.join(before)}")
+        parts.append(f"free before it: {', '.join(before)}")
     return "; ".join(parts).replace("; cut to", ", cut to")
 
 
@@ -165,19 +165,15 @@ def _threshold(_: Judgement, word: Word, spec: ProgramSpec) -> str:
 def _outranked(judgement: Judgement, word: Word, spec: ProgramSpec) -> str:
     rival = next((one for one in judgement.decision["decisions"] if _is(one, word["outranked_by"])), None)
     other = None if rival is None else judgement.spec_of(rival)
-    said = f"by {word['outranked_by']}"
-    if other is None:
-        return said
-    reason = _precedence(spec, other, judgement.gross)
-    return f"{said}: {reason}" if reason else said
+    return "" if other is None else _precedence(spec, other, judgement.gross)
 
 
 def _is(word: Word, program_id: str | None) -> bool:
     return program_id is not None and word["program_id"] == program_id
 
 
-def _precedence(lost: ProgramSpec, won: ProgramSpec, gross: int | None) -> str | None:
-    """The first rule of the choice in which the two differ."""
+def _precedence(lost: ProgramSpec, won: ProgramSpec, gross: int | None) -> str:
+    """The first rule of the choice in which the two differ; empty where it is not known."""
     if TYPE_RANKS[lost.type] != TYPE_RANKS[won.type]:
         return f"{won.type} comes before {lost.type}"
     if lost.priority != won.priority:
@@ -185,7 +181,7 @@ def _precedence(lost: ProgramSpec, won: ProgramSpec, gross: int | None) -> str |
     if lost.reward.unit != won.reward.unit:
         return "a reward in currency comes before one in points"
     if gross is None:
-        return None
+        return ""
     lesser, greater = (reward_of(compiled(spec), gross) for spec in (lost, won))
     if lesser != greater:
         asset = asset_of(won)
@@ -196,7 +192,7 @@ def _precedence(lost: ProgramSpec, won: ProgramSpec, gross: int | None) -> str |
     return "the same in everything, so the smaller id"
 
 
-_BY_REASON: dict[str, Callable[[Judgement, Word, ProgramSpec], str]] = {
+BY_REASON: dict[str, Callable[[Judgement, Word, ProgramSpec], str]] = {
     "REWARDED": _rewarded,
     "TRANSACTION_VOID": lambda *_: "the purchase was voided or declined",
     "AMOUNT_REQUIRED": lambda *_: "judged with the first event that has an amount",
@@ -219,3 +215,4 @@ _BY_REASON: dict[str, Callable[[Judgement, Word, ProgramSpec], str]] = {
     "OUTRANKED": _outranked,
     "FULLY_REFUNDED": lambda *_: "nothing of the purchase was left when it was judged",
 }
+"""By decision: the sentence that explains it."""

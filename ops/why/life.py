@@ -51,8 +51,8 @@ def life_of(facts: Facts) -> Life:
 
 
 def state_of(cashback: Cashback) -> str:
-    """pending, cleared, reverted, or reversed after it cleared."""
-    return _STATES[cashback.entries[-1].transition]
+    """pending, cleared, reverted, or reversed after it cleared; a ledger that lost entries shows it."""
+    return _STATES[cashback.entries[-1].transition] if cashback.entries else "without entries"
 
 
 def _purchase(told: Sequence[Told]) -> str | None:
@@ -100,7 +100,7 @@ def _balance(cashbacks: Sequence[Cashback]) -> Iterator[str]:
     gone = [
         f"{money(amount, asset)} {state}" for (state, asset), amount in sums.items() if not _is_alive(state)
     ]
-    yield f"Earned {', '.join(alive)}" if alive else f"Earned nothing in the end: {', '.join(gone)}"
+    yield f"Earned: {', '.join(alive)}" if alive else f"Earned nothing in the end: {', '.join(gone)}"
     for cashback in cashbacks:
         if cashback.cases and cashback.cases[-1].shortfall and state_of(cashback) == "cleared":
             too_much = money(cashback.cases[-1].shortfall, cashback.asset)

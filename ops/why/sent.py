@@ -116,6 +116,7 @@ def _label(word: Word) -> str:
 def _sentence(judgement: Judgement, word: Word) -> str:
     paid = judgement.paid(word)
     head = word["decision"] if paid is None else f"{word['decision']} {paid}"
-    head += f" by {word['entitlement_id']}" if word["entitlement_id"] else ""
+    by = word["outranked_by"] or word["entitlement_id"]
+    head += f" by {by}" if by else ""
     why = judgement.why(word)
     return f"{head}: {why}" if why else head

@@ -13,6 +13,7 @@ from schemas.clock import Headers, clock_of
 from schemas.codec import decode
 from schemas.program_files import read_programs
 from schemas.programs import from_datum
+from schemas.revocations import Revocation
 from schemas.times import DAY, Micros, from_iso
 from tests.connectors.conftest import ReadAll
 from tests.connectors.payments import payment
@@ -130,3 +131,22 @@ def test_a_record_the_broker_refuses_is_noticed(settings: Settings) -> None:
         return False
 
     eventually(is_noticed)
+
+
+def test_a_revocation_lies_in_the_partition_of_its_member_and_moves_no_clock(
+    settings: Settings, read_all: ReadAll
+) -> None:
+    with InputsWriter(settings) as writer:
+        for member in ("ann", "bob", "eve"):
+            at = "2017-03-01T00:00:00Z"
+            writer.write(payment(member_id=member, occurred_at=at))
+            said = (f"order-of-{member}", "one", 1, "dora", "stolen card")
+            writer.write_revocation(Revocation("publisher", member, *said, revoked_at=START))
+    records = read_all("inputs")
+    found = {
+        record.key(): {other.partition() for other in records if other.key() == record.key()}
+        for record in records
+    }
+    assert [len(partitions) for partitions in found.values()] == [1, 1, 1]
+    revoked = [record for record in records if decode(record.value())[0] == "Revocation"]
+    assert [clock(record) for record in revoked] == [START] * 3
