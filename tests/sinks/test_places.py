@@ -1,6 +1,6 @@
 """The index of places: every record about a payment is found again under its reference, once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -28,7 +28,7 @@ SHARED = reference(True, "bank", "order-1")
 class Index:
     """The work of the sink through a session of its own."""
 
-    def __init__(self, url: str, name: str = "one") -> None:
+    def __init__(self, url: str, name: str) -> None:
         self.connection = psycopg.connect(url, autocommit=True, **session_options("test"))
         self.positions = Positions(sink="places", instance=name, stale_ms=10_000)
         self.positions.load(self.connection, {("inputs", 0): 0, ("decisions", 0): 0})
@@ -46,6 +46,20 @@ class Index:
         return find(self.connection, references, ["inputs", "decisions"])
 
 
+@pytest.fixture
+def opened(ledger_url: str) -> Iterator[Callable[[str], Index]]:
+    """Opens the index of the test's database under an instance's name."""
+    indexes: list[Index] = []
+
+    def open_index(name: str) -> Index:
+        indexes.append(Index(ledger_url, name))
+        return indexes[-1]
+
+    yield open_index
+    for index in indexes:
+        index.connection.close()
+
+
 def decided(external_id: str) -> bytes:
     datum = to_datum(from_json(payment(external_id)))
     names = ("occurred_at", "partner_id", "member_id", "merchant_id", "livemode")
@@ -53,8 +67,10 @@ def decided(external_id: str) -> bytes:
     return encode("Decision", said | {"decisions": [{"decision": "NO_PROGRAM"}]})
 
 
-def test_what_is_about_a_payment_is_found_and_the_rest_is_only_passed(ledger_url: str) -> None:
-    index = Index(ledger_url)
+def test_what_is_about_a_payment_is_found_and_the_rest_is_only_passed(
+    opened: Callable[[str], Index],
+) -> None:
+    index = opened("one")
     revocation: dict[str, Any] = {
         "partner_id": "bank",
         "member_id": "ann",
@@ -75,8 +91,8 @@ def test_what_is_about_a_payment_is_found_and_the_rest_is_only_passed(ledger_url
     assert index.positions.next_offsets == {("inputs", 0): 6, ("decisions", 0): 1}
 
 
-def test_an_older_instance_writes_nothing(ledger_url: str, sql: Sql) -> None:
-    older, newer = Index(ledger_url), Index(ledger_url, "two")
+def test_an_older_instance_writes_nothing(opened: Callable[[str], Index], sql: Sql) -> None:
+    older, newer = opened("one"), opened("two")
     newer.write("inputs", bytes_of(payment("order-1")))
     with pytest.raises(Superseded):
         older.write("inputs", bytes_of(payment("order-1")))
@@ -95,7 +111,8 @@ def test_places_are_written_once_whatever_is_killed_and_what_is_past_its_time_is
         log.producer.produce(decisions, decided(f"order-{number}"), b"bank:ann", 0)
     log.producer.flush(10)
     gone = TopicPartition(decisions, 0, 4)
-    AdminClient({"bootstrap.servers": settings.brokers}).delete_records([gone])[gone].result(10)
+    admin = AdminClient({"bootstrap.servers": settings.brokers})
+    admin.delete_records([gone])[gone].result(30)
     sink = settings.topic_prefix + "places"
     sql("INSERT INTO sink_positions VALUES (%s, %s, 0, 2, 'earlier')", sink, decisions)
 
