@@ -1,4 +1,4 @@
-"""`cashback bench peers`, `latency`, `scaling`, `control`, `state` and `programs`."""
+"""`cashback bench peers`, `latency`, `scaling`, `control`, `state`, `programs` and `why`."""
 
 import json
 import tempfile
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.running import settings_here
 from ops.settings import get_settings
 
 Brokers = Annotated[str | None, typer.Option(help="Use this Kafka (host:port,…) instead of starting one")]
@@ -113,6 +114,18 @@ def programs(
     _end_with(bench_programs(inputs, repeat, get_settings(), brokers=brokers, say=_say), as_json)
 
 
+def why(
+    lookups: Annotated[int, typer.Option(min=1, max=10_000, help="Payments to look up")] = 50,
+    brokers: Brokers = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure `cashback why` on a running system, with the payments that are there."""
+    from ops.bench.why import bench_why
+
+    _end_with(bench_why(lookups, settings_here(brokers=brokers, database_url=database), say=_say), as_json)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "peers": peers,
     "latency": latency,
@@ -120,6 +133,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "control": control,
     "state": state,
     "programs": programs,
+    "why": why,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.writer import InputsWriter
+from ops.bench.why import bench_why
 from ops.settings import Settings
 from schemas import ids
 from schemas.programs import parse_program
@@ -106,6 +107,10 @@ def test_every_payment_is_told_whether_it_earned_or_not_and_a_pending_one_can_be
 
     (life,) = lives(pipeline, "early")
     assert life["outcome"][0].startswith("Parked: ")
+
+    figures = bench_why(2, pipeline.settings)
+    assert (figures["inputs"], figures["lookups"]) == (7, 2)
+    assert figures["command_s_max"] >= figures["command_s_p50"] > 0
 
     revocation_is_told(pipeline)
     what_is_unknown_is_refused_with_what_to_look_at(pipeline)
