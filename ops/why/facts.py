@@ -5,29 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.programs import ProgramSpec
+from schemas.quarantine import Place, Refusal
 from schemas.times import Micros
 
 ProgramKey = tuple[str, int]
 """program_id and version."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Spot:
-    """Partition and offset of a record in its topic."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.partition}:{self.offset}"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a record of the input log was set aside."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +20,7 @@ class Input:
     a copy of the quarantined record of that place.
     """
 
-    spot: Spot
+    place: Place
     record: str
     datum: Mapping[str, Any]
     arrived_at: Micros
@@ -51,7 +33,7 @@ class Input:
 class Decision:
     """One record of `decisions`."""
 
-    spot: Spot
+    place: Place
     datum: Mapping[str, Any]
 
 

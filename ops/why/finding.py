@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from ops.partitions.reading import headers_of
 from ops.settings import Settings
-from ops.why.facts import Behind, Decision, Facts, Input, ProgramKey, Refusal, Spot
+from ops.why.facts import Behind, Decision, Facts, Input, ProgramKey
 from ops.why.inputs import fates, opening
 from ops.why.ledger import Books
 from ops.why.life import is_rewarded
@@ -19,6 +19,7 @@ from schemas.clock import clock_of
 from schemas.codec import decode
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum
+from schemas.quarantine import REQUEUED_FROM, Place, Refusal, refusal_of
 from schemas.times import Micros
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, PROGRAMS, QUARANTINE, WORKER_GROUP, Topic
 from sinks.database import session_options
@@ -26,7 +27,8 @@ from sinks.ledger import SINK as LEDGER
 from sinks.places import SINK as PLACES
 from sinks.places.references import Whereabouts, find, reference
 
-_SILENT = ("cashback.silent", b"1")
+SILENT = ("cashback.silent", b"1")
+"""The header of history, as `streams.fold` reads it: that module takes a second to import."""
 _POSITION = "SELECT next_offset FROM sink_positions WHERE sink = %s AND topic = %s AND partition = %s"
 _POSITIONS = "SELECT topic, partition, next_offset FROM sink_positions WHERE sink = %s"
 _PARTNER = "SELECT EXISTS (SELECT FROM purchases WHERE partner_id = %s)"
@@ -52,7 +54,7 @@ class _Read:
 
     inputs: dict[str, list[Input]] = field(default_factory=lambda: defaultdict(list))
     decisions: dict[str, list[Decision]] = field(default_factory=lambda: defaultdict(list))
-    refusals: dict[Spot, Refusal] = field(default_factory=dict)
+    refusals: dict[Place, Refusal] = field(default_factory=dict)
     catalogue: list[Message] = field(default_factory=list)
 
 
@@ -130,15 +132,14 @@ class _Search:
         who = (datum.get("partner_id"), datum.get(name), datum.get("livemode"))
         if who != (self._asked.partner_id, self._asked.external_id, self._asked.livemode):
             return  # another payment with the same digest
-        spot = Spot(message.partition() or 0, message.offset() or 0)
+        place = Place(message.partition() or 0, message.offset() or 0)
         topic = message.topic()
         if topic == self._name(DECISIONS):
-            read.decisions[datum["member_id"]].append(Decision(spot, datum))
+            read.decisions[datum["member_id"]].append(Decision(place, datum))
         elif topic == self._name(INPUTS):
-            read.inputs[datum["member_id"]].append(_input(message, spot, record, datum))
+            read.inputs[datum["member_id"]].append(_input(message, place, record, datum))
         else:
-            refusal = _refusal(message)
-            read.refusals |= refusal
+            read.refusals |= _refusal(message)
 
     def _with_behind(self, facts: Facts) -> Facts:
         """Whoever is behind in the partition, asked only where something is missing that may still come."""
@@ -146,8 +147,8 @@ class _Search:
         is_unbooked = is_rewarded(facts) and not facts.cashbacks and not facts.unbooked
         if not is_undecided and not is_unbooked:
             return facts
-        spots = [*(each.spot for each in facts.inputs), *(each.spot for each in facts.decisions)]
-        partition = spots[0].partition
+        places = [*(each.place for each in facts.inputs), *(each.place for each in facts.decisions)]
+        partition = places[0].partition
         inputs, decisions, events = (
             (self._name(topic), partition) for topic in (INPUTS, DECISIONS, CASHBACK_EVENTS)
         )
@@ -206,15 +207,15 @@ class _Search:
         return [f"the index of places is {behind:,} records behind, ask again in a moment"] if behind else []
 
 
-def _input(message: Message, spot: Spot, record: str, datum: Mapping[str, Any]) -> Input:
+def _input(message: Message, place: Place, record: str, datum: Mapping[str, Any]) -> Input:
     headers = dict(headers_of(message))
-    requeued = headers.get("cashback.requeued_from")
+    requeued = headers.get(REQUEUED_FROM)
     return Input(
-        spot,
+        place,
         record,
         datum,
         arrived_at=_clock(message, headers),
-        silent=_SILENT in headers.items(),
+        silent=SILENT in headers.items(),
         requeued_from=requeued.decode("utf-8", "replace") if requeued else None,
     )
 
@@ -228,19 +229,16 @@ def _clock(message: Message, headers: Mapping[str, bytes | None]) -> Micros:
     return message.timestamp()[1] * 1_000 if stamped is None else stamped
 
 
-def _refusal(message: Message) -> dict[Spot, Refusal]:
-    said = {name: (value or b"").decode("utf-8", "replace") for name, value in headers_of(message)}
+def _refusal(message: Message) -> dict[Place, Refusal]:
     try:
-        spot = Spot(int(said["__connect.errors.partition"]), int(said["__connect.errors.offset"]))
-    except (KeyError, ValueError):
+        refusal = refusal_of(headers_of(message))
+    except Rejected:
         return {}  # somebody else wrote it there
-    return {
-        spot: Refusal(said.get("cashback.reason", ""), said.get("__connect.errors.exception.message", ""))
-    }
+    return {refusal.place: refusal}
 
 
-def _refused(each: Input, refusals: Mapping[Spot, Refusal]) -> Input:
-    return replace(each, refusal=refusals.get(each.spot))
+def _refused(each: Input, refusals: Mapping[Place, Refusal]) -> Input:
+    return replace(each, refusal=refusals.get(each.place))
 
 
 def _programs(read: _Read, members: Iterable[str]) -> dict[ProgramKey, ProgramSpec]:

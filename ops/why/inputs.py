@@ -35,7 +35,7 @@ class Told:
 
 def fates(inputs: Iterable[Input]) -> list[Told]:
     """Every input of one purchase with what became of it, in the order of the log."""
-    ordered = sorted(inputs, key=lambda each: each.spot)
+    ordered = sorted(inputs, key=lambda each: each.place)
     opener = next((each for each in ordered if _opens(each)), None)
     seen: dict[Any, bytes] = {}
     return [Told(each, _fate(each, opener, seen)) for each in ordered]
@@ -76,7 +76,7 @@ def _fate(each: Input, opener: Input | None, seen: dict[Any, bytes]) -> Fate:
         return Fate.TAKEN
     if opener is None:
         return Fate.PARKED
-    return Fate.JOINED if each.spot < opener.spot else Fate.TAKEN
+    return Fate.JOINED if each.place < opener.place else Fate.TAKEN
 
 
 def _opens(each: Input) -> bool:

@@ -77,7 +77,7 @@ def _outcome(facts: Facts, told: Sequence[Told]) -> Iterator[str]:
     elif is_rewarded(facts) and not facts.unbooked:
         yield f"Rewarded, but not in the ledger yet{_late(facts.behind.ledger, 'the ledger')}"
     elif not is_rewarded(facts):
-        words = max(facts.decisions, key=lambda each: each.spot).datum["decisions"]
+        words = max(facts.decisions, key=lambda each: each.place).datum["decisions"]
         yield f"Earned nothing: {', '.join(_short(word) for word in words)}"
     if facts.holder is not None and facts.holder != facts.member_id:
         yield (

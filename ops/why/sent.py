@@ -26,10 +26,10 @@ def input_steps(told: Sequence[Told]) -> Iterator[Step]:
         yield Step(
             at=at,
             rank=0,
-            number=(each.input.spot,),
+            number=(each.input.place,),
             what="input",
             said=_transaction(datum) if each.input.record == "Transaction" else _revocation(datum),
-            place=f"inputs {each.input.spot}",
+            place=f"inputs {each.input.place}",
             details=tuple(_fate(each, at)),
             figures=_figures(each),
         )
@@ -39,7 +39,7 @@ def decision_steps(facts: Facts, told: Sequence[Told]) -> Iterator[Step]:
     """Every decision; one that follows another tells what became different."""
     opener = opening(told)
     before: dict[str | None, Word] = {}
-    for decision in sorted(facts.decisions, key=lambda each: each.spot):
+    for decision in sorted(facts.decisions, key=lambda each: each.place):
         judgement = Judgement(decision.datum, opener.datum if opener else None, facts.programs)
         words = [word for word in decision.datum["decisions"] if before.get(word["program_id"]) != word]
         yield _decided(decision, judgement, words, is_first=not before)
@@ -96,10 +96,10 @@ def _decided(decision: Decision, judgement: Judgement, words: Sequence[Word], *,
     return Step(
         at=decision.datum["occurred_at"],
         rank=1,
-        number=(decision.spot,),
+        number=(decision.place,),
         what="decision",
         said=said,
-        place=f"decisions {decision.spot}",
+        place=f"decisions {decision.place}",
         details=tuple(Detail(_label(word), _sentence(judgement, word)) for word in words),
         figures={
             "gross_minor": judgement.gross,

@@ -11,12 +11,11 @@ from ops.why.facts import (
     Entry,
     Facts,
     Input,
-    Refusal,
-    Spot,
     Transfer,
 )
 from schemas import ids
 from schemas.programs import ProgramSpec, parse_program
+from schemas.quarantine import Place, Refusal
 from schemas.times import DAY, MINUTE, SECOND, from_iso
 
 BOUGHT = from_iso("2025-03-01T12:00:00Z", "at")
@@ -38,7 +37,12 @@ def event(offset: int, kind: str, amount: int | None, at: int = BOUGHT, **change
     datum |= {"merchant_id": "grocer", "kind": kind, "amount_minor": amount, "currency": "EUR"}
     datum |= {"occurred_at": at, "channel": "ONLINE", "livemode": True}
     arrived_at = changed.pop("arrived_at", at + SECOND)
-    return Input(Spot(3, offset), "Transaction", datum | changed, arrived_at, **about)
+    return Input(Place(3, offset), "Transaction", datum | changed, arrived_at, **about)
+
+
+def refusal(reason: str, message: str) -> Refusal:
+    """Why an input was set aside; where it lies does not matter to what is told."""
+    return Refusal("inputs", Place(3, 0), reason, message, "Rejected", BOUGHT // 1_000)
 
 
 def word(program_id: str | None, decision: str, **figures: Any) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def decision(
 ) -> Decision:
     """A decision about the payment."""
     datum = {"occurred_at": at, "decisions": list(words), "gross_minor": gross, "net_minor": net}
-    return Decision(Spot(3, offset), datum)
+    return Decision(Place(3, offset), datum)
 
 
 def entry(entry_id: int, transition: str, at: int, *moved: Transfer, **more: Any) -> Entry:
@@ -97,7 +101,7 @@ def whole() -> Facts:
         word("spring", "REWARDED", amount=10, reward_minor=28, cap_left=10),
         word("summer", "OUTSIDE_VALIDITY"),
     )
-    wrong = Refusal("conflict", "identity: AUTHORIZED was sent before with other content; send a new event")
+    wrong = refusal("conflict", "identity: AUTHORIZED was sent before with other content; send a new event")
     return Facts(
         *MEMBER,
         livemode=True,

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from ops.why.facts import Input, Refusal, Spot
+from ops.why.facts import Input
 from ops.why.inputs import Fate, fates, opening, standing
+from schemas.quarantine import Place
 from schemas.times import DAY
-from tests.why.payment import BOUGHT, event
+from tests.why.payment import BOUGHT, event, refusal
 
 
 def told(*inputs: Input) -> list[Fate]:
@@ -22,14 +23,14 @@ def test_a_refund_before_its_purchase_joins_it_and_one_without_any_waits() -> No
 
 def test_the_same_again_is_a_repetition_and_other_content_is_set_aside() -> None:
     first = event(1, "SETTLED", 300)
-    again, other = replace(first, spot=Spot(3, 2)), event(3, "SETTLED", 400)
+    again, other = replace(first, place=Place(3, 2)), event(3, "SETTLED", 400)
     another_part = event(4, "SETTLED", 50, part_id="p2")
     assert told(first, again, other, another_part) == [Fate.TAKEN, Fate.REPEATED, Fate.REFUSED, Fate.TAKEN]
     assert standing(fates([first, again, other, another_part])).gross == 350
 
 
 def test_what_was_quarantined_opens_nothing_and_counts_nothing() -> None:
-    wrong = event(1, "SETTLED", 300, refusal=Refusal("rejected", "mcc: wrong"))
+    wrong = event(1, "SETTLED", 300, refusal=refusal("rejected", "mcc: wrong"))
     right = event(2, "SETTLED", 200, BOUGHT + DAY)
     all_told = fates([wrong, right])
     assert [each.fate for each in all_told] == [Fate.REFUSED, Fate.TAKEN]
@@ -39,8 +40,8 @@ def test_what_was_quarantined_opens_nothing_and_counts_nothing() -> None:
 
 def test_a_second_revocation_of_the_same_cashback_changes_nothing() -> None:
     datum = {"program_id": "one", "sequence": 1, "actor": "ann", "reason": "fraud", "revoked_at": BOUGHT}
-    one = Input(Spot(3, 5), "Revocation", datum, BOUGHT)
-    assert told(event(1, "SETTLED", 300), one, replace(one, spot=Spot(3, 6))) == [
+    one = Input(Place(3, 5), "Revocation", datum, BOUGHT)
+    assert told(event(1, "SETTLED", 300), one, replace(one, place=Place(3, 6))) == [
         Fate.TAKEN,
         Fate.TAKEN,
         Fate.REPEATED,

@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from ops.why.facts import Behind, Facts, Refusal, Unbooked
+from ops.why.facts import Behind, Facts, Unbooked
+from ops.why.finding import SILENT
 from ops.why.life import life_of
 from ops.why.text import as_json, lines
 from schemas.times import DAY, MINUTE
-from tests.why.payment import BOUGHT, decision, event, program, whole, word
+from streams.fold import SILENT_HEADER
+from tests.why.payment import BOUGHT, decision, event, program, refusal, whole, word
 
 GOLDEN = Path(__file__).parent / "golden" / "payment.txt"
 
@@ -111,8 +113,8 @@ def test_a_pending_cashback_says_when_it_resolves_by_itself() -> None:
 def test_a_parked_refund_and_a_payment_that_was_set_aside_say_so() -> None:
     alone = Facts("bank", "ann", "order-17", livemode=True, inputs=(event(1, "REFUNDED", 100),))
     assert outcome(alone).startswith("Parked: ")
-    refusal = Refusal("rejected", "currency: 'EUT' is no currency; send three capitals")
-    aside = replace(alone, inputs=(event(1, "SETTLED", 100, refusal=refusal),))
+    wrong = refusal("rejected", "currency: 'EUT' is no currency; send three capitals")
+    aside = replace(alone, inputs=(event(1, "SETTLED", 100, refusal=wrong),))
     assert outcome(aside).startswith("Nothing of it was accepted")
 
 
@@ -139,3 +141,7 @@ def test_only_what_changed_is_told_of_a_later_decision() -> None:
     assert [[detail.label for detail in step.details] for step in steps] == [["one v1", "two v1"], ["one v1"]]
     assert steps[1].at - steps[0].at < DAY
     assert steps[1].said == "judged again on gross 1.00 EUR, net 1.00"
+
+
+def test_history_is_known_by_the_header_that_the_stream_reads() -> None:
+    assert SILENT == (SILENT_HEADER, b"1")
