@@ -71,7 +71,7 @@ class Stack:
 
     @property
     def supervisor(self) -> Supervisor:
-        """The processes: `worker-1` …, `ledger`, `webhooks`, `budgets`, `places`; by the broker's clock `ticker`."""
+        """`worker-1` …, `ledger`, `webhooks`, `budgets`, `places`; by the broker's clock `ticker`."""
         assert self._supervisor is not None, "start_processes() first"
         return self._supervisor
 
