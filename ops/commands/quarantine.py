@@ -31,7 +31,7 @@ ANY_NUMBER = 100_000
 Partner = Annotated[str | None, typer.Option(help="Only those of this partner")]
 Since = Annotated[str | None, typer.Option(help="Only those set aside since then (ISO 8601)")]
 Places = Annotated[
-    list[str] | None, typer.Argument(metavar="PLACE…", help="partition:offset, as `list` shows it")
+    list[str] | None, typer.Argument(metavar="PLACE", help="partition:offset, as `list` shows it")
 ]
 Every = Annotated[bool, typer.Option("--all", help="Instead of places: all open ones, oldest first")]
 ReasonIs = Annotated[str | None, typer.Option(help="With --all: only those set aside for this reason")]

@@ -68,14 +68,14 @@ def _waiting(log: Partition, name: str) -> Iterator[Waiting]:
             else:
                 rows.pop(key, None)
     if rows:
-        _require_version(position, name)
+        require_version(position, name)
     for key, row in rows.items():
         for event in unpack(row).parked:
             yield Waiting(Place(log.partition, event.offset), from_row_key(key), event, clock)
 
 
-def _require_version(position: bytes, name: str) -> None:
-    """Before rows are decoded: they are of the form this code knows, and all there."""
+def require_version(position: bytes, name: str) -> None:
+    """Rows beside this position are of the form this code knows, and all there. Raises `LogUnreadable`."""
     try:
         version = Position.decode(position).state_version
     except UnreadablePosition as error:

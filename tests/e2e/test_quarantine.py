@@ -1,15 +1,18 @@
 """An operator looks at what waits, puts it right, writes it back: the real commands on a running system."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
-from os import environ
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.writer import InputsWriter
-from ops.settings import Settings
+from ops.cli import main
+from ops.settings import Settings, get_settings
 from ops.up import environment_of
 from schemas.programs import parse_program
 from schemas.quarantine import Place
@@ -30,18 +33,18 @@ LATE = "2025-05-01T12:00:00Z"
 
 
 def cashback(settings: Settings, *arguments: str, ends: int = 0) -> Any:
-    """What the real command answers in JSON; if it is meant to end otherwise, what it says of it."""
-    command = [sys.executable, "-m", "ops.cli", *arguments]
-    as_json = [] if ends else ["--json"]
-    answer = subprocess.run(
-        [*command, *as_json],
-        env={**environ, **environment_of(settings)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert answer.returncode == ends, answer.stderr
-    return answer.stderr if ends else json.loads(answer.stdout)
+    """What the command line answers in JSON; if it is meant to end otherwise, what it says of it."""
+    said, complained = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(complained):
+        patch.setattr(sys, "argv", ["cashback", *arguments, *([] if ends else ["--json"])])
+        for name, value in environment_of(settings).items():
+            patch.setenv(name, value)
+        get_settings.cache_clear()
+        with pytest.raises(SystemExit) as ended:
+            main()
+    get_settings.cache_clear()
+    assert (ended.value.code or 0) == ends, complained.getvalue()
+    return complained.getvalue() if ends else json.loads(said.getvalue())
 
 
 def test_what_waits_is_seen_written_back_once_and_set_down(

@@ -1,16 +1,22 @@
 """What is shown of quarantined records, and which are meant."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from connectors.quarantine import why_it_stays
+from ops.commands.quarantine_text import show_row, show_rows
 from ops.commands.waiting import age_text
+from ops.partitions.reading import LogUnreadable
 from ops.quarantine.decoding import decoded, whose
 from ops.quarantine.listing import Wanted, row_of, select
+from ops.quarantine.parked import require_version
 from ops.quarantine.reading import Lying, Resolutions
 from schemas.codec import encode
 from schemas.quarantine import CUT_HEADERS, DISCARDED, Place, Quarantined, Refusal, Resolution
+from streams.engine.position import UNFINISHED, Position
+from streams.fold import STATE_VERSION
 from tests.e2e.bad_inputs import bytes_of, payment
 
 HOUR_MS = 3_600_000
@@ -112,3 +118,50 @@ def test_what_was_cut_or_came_from_elsewhere_does_not_go_back() -> None:
 )
 def test_an_age_is_said_in_its_two_largest_units(seconds: int, text: str) -> None:
     assert age_text(seconds) == text
+
+
+def test_a_list_keeps_places_whole_and_sums_up(capsys: pytest.CaptureFixture[str]) -> None:
+    long = replace(RECORDS[0].record.refusal, message="[x] " * 100)
+    rows = [
+        row_of(each, DONE, now_ms=NOW_MS)
+        for each in (replace(RECORDS[0], record=replace(RECORDS[0].record, refusal=long)), RECORDS[3])
+    ]
+    show_rows(rows, 7)
+    said = capsys.readouterr().out
+    assert re.search(r"0:5 +open +conflict +2 h +bank +ann +\[x\]", said)
+    assert re.search(r"2:1 +discarded +conflict +6 h +bank +ann +identity: other content", said)
+    assert said.endswith("2 of 7: 2 conflict; the oldest waits for 6 h\n")
+
+
+def test_one_record_is_shown_with_its_headers_its_fields_and_what_was_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    done = {"resolved_at": "2025-03-01T12:00:00Z", "action": "REQUEUED", "actor": "ann", "reason": "mended"}
+    said = {"place": "0:5", "age_s": 7_200, "headers": [["trace", "1"]]}
+    said["resolutions"] = [{**done, "place": "0:5", "requeued_offset": 9}]
+    show_row(said, b"bank:ann", RECORDS[0].record.value, as_json=False)
+    shown = capsys.readouterr().out
+    for line in (
+        "age_s +2 h",
+        "key +bank:ann",
+        '  external_id +"p1"',
+        "  trace +1",
+        "requeued by ann: mended .its copy is 0:9.",
+    ):
+        assert re.search(line, shown), shown
+    show_row(said, b"bank:ann", b"not ours", as_json=False)
+    assert re.search("hex +6e6f74206f757273", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("position", "told"),
+    [
+        (Position(7, "id", STATE_VERSION + 1).encode(), "rebuild it with `cashback partitions rebuild`"),
+        (Position(7, "id", UNFINISHED).encode(), "rebuild it with `cashback partitions rebuild`"),
+        (b"", "run the code that wrote it"),
+    ],
+)
+def test_state_of_another_version_is_not_read_as_parked_events(position: bytes, told: str) -> None:
+    with pytest.raises(LogUnreadable, match=told):
+        require_version(position, "cashback-state[0]")
+    require_version(Position(7, "id", STATE_VERSION).encode(), "cashback-state[0]")
