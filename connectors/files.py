@@ -1,18 +1,20 @@
-"""Files of transactions: JSON Lines (also gzipped) and Parquet, with the field names of a Transaction.
+"""Files of transactions (JSON Lines or Parquet) and of entitlements (JSON Lines), with their field names.
 
-Bad lines are values beside the good ones, so that one of them never ends a load. The kind of a file is known
-by its first bytes, not by its name.
+JSON Lines may be gzipped. Bad lines are values beside the good ones, so that one of them never ends a load.
+The kind of a file is known by its first bytes, not by its name.
 """
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
+from schemas import entitlements
+from schemas.entitlements import Entitlement
 from schemas.errors import Rejected
 from schemas.times import in_range, to_iso
 from schemas.transactions import FIELDS, Transaction, from_json
@@ -21,24 +23,29 @@ LINE_BYTES_MAX = 1024 * 1024
 """A longer line is bad: none needs it, and a file without line ends must not fill the memory."""
 
 _PARQUET_ROWS_A_BATCH = 8_192
+_PARQUET_MAGIC = b"PAR1"
+_GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+Record = TypeVar("Record")
+RecordOut = TypeVar("RecordOut", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no transaction; `line` counts from 1 (rows in Parquet)."""
+    """A line that is not what the file is of; `line` counts from 1 (rows in Parquet)."""
 
     line: int
     reason: Rejected
 
 
-class TransactionFile(Protocol):
+class RecordFile(Protocol[RecordOut]):
     """One opened file. Raises `OSError` while read when the disk does."""
 
     line: int
     """Where the line given last stands in the file, from 1 (rows in Parquet)."""
 
-    def lines(self) -> Iterator[Transaction | BadLine]:
+    def lines(self) -> Iterator[RecordOut | BadLine]:
         """Every line in file order; blank ones are left out."""
 
     def fraction(self) -> float:
@@ -49,19 +56,32 @@ class FileRefused(ValueError):
     """A file of which nothing can be read; the message names the column or the problem, and the remedy."""
 
 
-def open_transactions(path: Path) -> TransactionFile:
+def open_transactions(path: Path) -> RecordFile[Transaction]:
     """The reader that fits `path`. Raises `OSError` or `FileRefused`."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic == b"PAR1":
+    magic = _magic(path)
+    if magic == _PARQUET_MAGIC:
         return _Parquet(path)
-    return _JsonLines(path, zipped=magic[:2] == b"\x1f\x8b")
+    return _JsonLines(path, from_json, zipped=magic.startswith(_GZIP_MAGIC))
 
 
-class _JsonLines:
-    def __init__(self, path: Path, *, zipped: bool) -> None:
+def open_entitlements(path: Path) -> RecordFile[Entitlement]:
+    """The reader of a file of entitlements. Raises `OSError` or `FileRefused`."""
+    magic = _magic(path)
+    if magic == _PARQUET_MAGIC:
+        raise FileRefused("entitlements are not read from Parquet; write one JSON object a line")
+    return _JsonLines(path, entitlements.from_json, zipped=magic.startswith(_GZIP_MAGIC))
+
+
+def _magic(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_PARQUET_MAGIC))
+
+
+class _JsonLines(Generic[Record]):
+    def __init__(self, path: Path, parse: Callable[[object], Record], *, zipped: bool) -> None:
         self._size = max(1, path.stat().st_size)
         self._path = path
+        self._parse = parse
         self._zipped = zipped
         self._read_bytes = 0
         self.line = 0
@@ -69,7 +89,7 @@ class _JsonLines:
     def fraction(self) -> float:
         return min(1.0, self._read_bytes / self._size)
 
-    def lines(self) -> Iterator[Transaction | BadLine]:
+    def lines(self) -> Iterator[Record | BadLine]:
         with self._path.open("rb") as file:
             text = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if self._zipped else file
             number = 0
@@ -81,12 +101,22 @@ class _JsonLines:
                     if isinstance(line, Rejected):
                         yield BadLine(number, line)
                     elif stripped := line.strip():
-                        yield _parsed(number, stripped)
+                        yield self._parsed(number, stripped)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 problem = f"the file is damaged from here on ({error})"
                 self.line = number + 1
                 yield BadLine(self.line, Rejected("line", problem, "fetch or compress it again"))
         self._read_bytes = self._size
+
+    def _parsed(self, number: int, line: bytes) -> Record | BadLine:
+        try:
+            return self._parse(_decode(line))
+        except Rejected as reason:
+            return BadLine(number, reason)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            return BadLine(
+                number, Rejected("line", f"not JSON: {error}", "write one JSON object a line, in UTF-8")
+            )
 
 
 def _bounded(text: BinaryIO) -> Iterator[bytes | Rejected]:
@@ -99,22 +129,11 @@ def _bounded(text: BinaryIO) -> Iterator[bytes | Rejected]:
         else:
             while line and not line.endswith(b"\n"):
                 line = text.readline(LINE_BYTES_MAX)
-            yield Rejected("line", f"longer than {LINE_BYTES_MAX} bytes", "write one transaction a line")
+            yield Rejected("line", f"longer than {LINE_BYTES_MAX} bytes", "write one JSON object a line")
         line = text.readline(LINE_BYTES_MAX)
 
 
 _decode = msgspec.json.Decoder().decode
-
-
-def _parsed(number: int, line: bytes) -> Transaction | BadLine:
-    try:
-        return from_json(_decode(line))
-    except Rejected as reason:
-        return BadLine(number, reason)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return BadLine(
-            number, Rejected("line", f"not JSON: {error}", "write one JSON object a line, in UTF-8")
-        )
 
 
 class _Parquet:

@@ -13,10 +13,13 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from ops.settings import Settings
 from schemas.clock import clock_header
 from schemas.codec import encode
+from schemas.entitlements import Entitlement
+from schemas.entitlements import to_datum as entitlement_datum
 from schemas.programs import ProgramSpec
 from schemas.programs import to_datum as program_datum
 from schemas.revocations import Revocation
 from schemas.revocations import to_datum as revocation_datum
+from schemas.silence import silent_header
 from schemas.times import Micros
 from schemas.topics import INPUTS, PROGRAMS
 from schemas.transactions import Transaction, to_datum
@@ -80,14 +83,16 @@ def inputs_partitions(producer: Producer, settings: Settings, *, timeout_s: floa
 class InputsWriter:
     """Writes what `inputs` takes; as a context it waits at the end until all is acknowledged.
 
-    With clock=event every record carries the largest `occurred_at` written so far. Every method raises
-    `InputsUnavailable` once a record could not be delivered.
+    With clock=event every record carries the largest `occurred_at` written so far. `silent`: purchases opened
+    by what it writes are history, told to nobody. Every method raises `InputsUnavailable` once a record could
+    not be delivered.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, silent: bool = False) -> None:
         self._prefix = settings.topic_prefix
         self._topic = INPUTS.full_name(settings.topic_prefix)
         self._event_clock = settings.clock == "event"
+        self._always = [silent_header()] if silent else []
         self._failure: KafkaError | None = None
         self._producer = inputs_producer(
             settings, delivered=self._delivered, **{"delivery.report.only.error": True}
@@ -109,17 +114,20 @@ class InputsWriter:
 
     def write(self, transaction: Transaction) -> None:
         """Append one transaction to its member's partition."""
-        headers = None
+        headers = self._always
         if self._event_clock:
             if transaction.occurred_at > self.clock_at:
                 self.clock_at = transaction.occurred_at
-            headers = [clock_header(self.clock_at)]
-        value = encode("Transaction", to_datum(transaction))
-        self._append(self._topic, value, transaction.key, -1, headers)
-        self.written += 1
-        if self.written % _RECORDS_A_POLL == 0:
-            self._producer.poll(0)
-            self._raise_failure()
+            headers = [clock_header(self.clock_at), *headers]
+        self._append_one(encode("Transaction", to_datum(transaction)), transaction.key, headers)
+
+    def write_entitlement(self, said: Entitlement) -> None:
+        """Append one entitlement to its member's partition; it does not move the clock.
+
+        A purchase is judged by the entitlements before it: write them first, or in the order of time.
+        """
+        headers = [clock_header(self.clock_at)] if self._event_clock and self.clock_at else []
+        self._append_one(encode("Entitlement", entitlement_datum(said)), said.key, headers)
 
     def write_revocation(self, revocation: Revocation) -> None:
         """Append one revocation to its member's partition; with clock=event `revoked_at` is its stamp."""
@@ -158,6 +166,13 @@ class InputsWriter:
             raise InputsUnavailable(
                 f"inputs: {left} records are not acknowledged; look at the broker, then repeat the command"
             )
+
+    def _append_one(self, value: bytes, key: bytes, headers: list[tuple[str, bytes]]) -> None:
+        self._append(self._topic, value, key, -1, headers or None)
+        self.written += 1
+        if self.written % _RECORDS_A_POLL == 0:
+            self._producer.poll(0)
+            self._raise_failure()
 
     def _append_everywhere(self, value: bytes, key: bytes | None, at: Micros) -> None:
         headers = [clock_header(at)] if self._event_clock and at else None

@@ -13,6 +13,7 @@ from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
 from schemas.quarantine import first_seen_ms
+from schemas.silence import is_silent
 from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
@@ -30,8 +31,6 @@ STATE_VERSION = 2
 
 CLOCK_KEY = b"c"
 """The row of the partition's clock: microseconds UTC, eight bytes. It never goes back."""
-SILENT_HEADER = "cashback.silent"
-"""On a record whose payment is history: what it leads to is booked, and no webhook is sent."""
 _PROGRAM_PREFIX = b"g"
 _PROGRAMS_KEPT = 10_000
 
@@ -153,7 +152,7 @@ class CashbackFold:
             if name == "Transaction":
                 transaction = from_fields(fields, plain=plain)
                 _check_key(record, transaction.key)
-                silent = bool(record.headers) and _is_silent(record)
+                silent = bool(record.headers) and is_silent(record.headers)
                 self.log.transact(
                     transaction, record.value or b"", record.offset, self._check_age, silent=silent
                 )
@@ -244,10 +243,6 @@ def _check_key(record: InputRecord, key: bytes) -> None:
     if record.key != key:
         problem = f"{record.key!r} is not partner_id:member_id"
         raise Rejected("key", problem, "key the message by its member")
-
-
-def _is_silent(record: InputRecord) -> bool:
-    return any(name == SILENT_HEADER and value == b"1" for name, value in record.headers)
 
 
 @lru_cache(_PROGRAMS_KEPT)

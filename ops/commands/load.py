@@ -2,13 +2,14 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from connectors.files import BadLine, FileRefused, TransactionFile, open_transactions
+from connectors.files import BadLine, FileRefused, RecordFile, open_entitlements, open_transactions
 from connectors.writer import InputsWriter
 from ops.commands.load_progress import LoadProgress
 from ops.programs.plan import Refused
@@ -24,16 +25,23 @@ EXIT_BAD_LINES = 3
 
 _LINES_A_REPORT = 1_000
 
+Record = TypeVar("Record")
+
 
 @dataclass
 class Loaded:
-    """What a load did; `until` is where the clock was left (clock=event), ISO 8601."""
+    """What a load did; `until` is where the clock was left (clock=event), ISO 8601.
+
+    `lines` and `bad` are of all files, `loaded` counts transactions.
+    """
 
     files: list[str] = field(default_factory=list)
     lines: int = 0
     loaded: int = 0
     bad: int = 0
     programs: int = 0
+    entitlements: int = 0
+    silent: bool = False
     until: str | None = None
     seconds: float = 0.0
     lines_per_s: int = 0
@@ -54,6 +62,13 @@ def load(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Publish these programs first (YAML or JSON Lines)"),
     ] = None,
+    entitlements: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Then these entitlements (JSON Lines, also gzipped)"),
+    ] = None,
+    silent: Annotated[
+        bool, typer.Option("--silent", help="It is history: book what it leads to, send no webhook of it")
+    ] = False,
     until: Annotated[
         str | None, typer.Option(help="Move the clock to this time at the end (ISO 8601; clock=event)")
     ] = None,
@@ -65,15 +80,25 @@ def load(
     Bad lines are reported with file, number and reason; the rest is loaded;
     the exit code is 3.
 
+    Programs and entitlements are written before the transactions: a
+    purchase is judged once, by what is known then.
+
     To load a file twice does no harm: what is known is recognised.
     """
     settings = settings_here(brokers=brokers)
     end = _end(until, settings)
     specs = _programs_to_publish(programs, settings)
-    loaded = Loaded(files=[str(path) for path in files], programs=len(specs))
+    sources = [open_entitlements(entitlements)] if entitlements else []
+    loaded = Loaded(files=[str(path) for path in files], programs=len(specs), silent=silent)
     began_s = time.monotonic()
-    with LoadProgress() as progress, InputsWriter(settings) as writer:
+    with LoadProgress() as progress, InputsWriter(settings, silent=silent) as writer:
         writer.write_programs(specs)
+        for source in sources:
+            assert entitlements
+            progress.begin(entitlements)
+            loaded.entitlements = _write_lines(
+                entitlements, source, writer.write_entitlement, loaded, progress
+            )
         for path in files:
             _load_file(path, writer, loaded, progress)
         progress.say_flushing()
@@ -127,14 +152,18 @@ def _load_file(path: Path, writer: InputsWriter, loaded: Loaded, progress: LoadP
         progress.complain(f"{path}: {error}")
         return
     progress.begin(path)
-    _write_lines(path, source, writer, loaded, progress)
-    progress.report(loaded.lines, 1.0)
+    loaded.loaded += _write_lines(path, source, writer.write, loaded, progress)
 
 
 def _write_lines(
-    path: Path, source: TransactionFile, writer: InputsWriter, loaded: Loaded, progress: LoadProgress
-) -> None:
-    write = writer.write
+    path: Path,
+    source: RecordFile[Record],
+    write: Callable[[Record], None],
+    loaded: Loaded,
+    progress: LoadProgress,
+) -> int:
+    """How many lines of a file were written."""
+    written = 0
     for line in source.lines():
         loaded.lines += 1
         if isinstance(line, BadLine):
@@ -142,9 +171,11 @@ def _write_lines(
             progress.complain(f"{path}:{line.line}: {line.reason}")
         else:
             write(line)
-            loaded.loaded += 1
+            written += 1
         if loaded.lines % _LINES_A_REPORT == 0:
             progress.report(loaded.lines, source.fraction())
+    progress.report(loaded.lines, 1.0)
+    return written
 
 
 def _conclude(loaded: Loaded, *, as_json: bool) -> None:
@@ -152,9 +183,11 @@ def _conclude(loaded: Loaded, *, as_json: bool) -> None:
         typer.echo(json.dumps(asdict(loaded)))
     else:
         clock = f"; the clock is at {loaded.until}" if loaded.until else ""
+        entitlements = f" and {loaded.entitlements:,} entitlements" if loaded.entitlements else ""
+        silently = " silently" if loaded.silent else ""
         bad = f", {loaded.bad:,} bad" if loaded.bad else ""
         typer.echo(
-            f"{loaded.loaded:,} transactions loaded{bad} in {loaded.seconds:.1f} s "
+            f"{loaded.loaded:,} transactions{entitlements} loaded{silently}{bad} in {loaded.seconds:.1f} s "
             f"({loaded.lines_per_s:,} lines/s){clock}"
         )
     if loaded.bad:

@@ -3,18 +3,19 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from connectors.files import BadLine, open_transactions
+from connectors.files import BadLine, RecordFile, open_entitlements, open_transactions
 from schemas.errors import Rejected
 from schemas.program_files import read_programs
 from schemas.times import from_iso
-from schemas.transactions import Transaction
 from streams.simulate import Bad, simulate
 
 EXIT_BAD_LINES = 3
+
+Record = TypeVar("Record")
 
 
 def simulate_command(
@@ -41,8 +42,8 @@ def simulate_command(
     lines: dict[str, list[int]] = {"transactions": [], "entitlements": []}
     result = simulate(
         programs=found.programs,
-        entitlements=_entitlements(entitlements, lines["entitlements"]),
-        transactions=_transactions(transactions, lines["transactions"]),
+        entitlements=_noting(open_entitlements(entitlements), lines["entitlements"]) if entitlements else (),
+        transactions=_noting(open_transactions(transactions), lines["transactions"]),
         until=None if until is None else from_iso(until, "until"),
     )
     _write(events, result.events)
@@ -61,24 +62,11 @@ def simulate_command(
         raise typer.Exit(EXIT_BAD_LINES)
 
 
-def _transactions(path: Path, lines: list[int]) -> Iterator[Transaction | Rejected]:
+def _noting(source: RecordFile[Record], lines: list[int]) -> Iterator[Record | Rejected]:
     """The lines of a file as the simulation takes them; notes in `lines` where each stands."""
-    source = open_transactions(path)
     for line in source.lines():
         lines.append(source.line)
         yield line.reason if isinstance(line, BadLine) else line
-
-
-def _entitlements(path: Path | None, lines: list[int]) -> Iterator[object]:
-    """As `_transactions`: JSON objects, or what is wrong with a line that is none."""
-    for number, line in enumerate([] if path is None else path.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        lines.append(number)
-        try:
-            yield json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield Rejected("line", f"not JSON: {error}", "write one JSON object a line, in UTF-8")
 
 
 def _told(bad: Bad, paths: dict[str, Path | None], lines: dict[str, list[int]]) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from schemas.entitlements import Entitlement
+from schemas.entitlements import from_json as entitlement_from_json
 from schemas.transactions import Transaction, from_json
 
 
@@ -24,3 +26,21 @@ def line(**changes: Any) -> dict[str, Any]:
 def payment(**changes: Any) -> Transaction:
     """The transaction of such a line."""
     return from_json(line(**changes))
+
+
+def clip_line(**changes: Any) -> dict[str, Any]:
+    """A good line of a file of entitlements, with `changes`."""
+    fields = {
+        "kind": "CLIPPED",
+        "partner_id": "publisher",
+        "member_id": "ann",
+        "clip_id": "clip-1",
+        "program_id": "deal",
+        "granted_at": "2017-03-01T09:00:00Z",
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+def clip(**changes: Any) -> Entitlement:
+    """The entitlement of such a line."""
+    return entitlement_from_json(clip_line(**changes))

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors.files import LINE_BYTES_MAX, BadLine, FileRefused, open_transactions
+from connectors.files import LINE_BYTES_MAX, BadLine, FileRefused, open_entitlements, open_transactions
+from schemas.entitlements import Entitlement
 from schemas.times import to_iso
 from schemas.transactions import Transaction
-from tests.connectors.payments import line, payment
+from tests.connectors.payments import clip_line, line, payment
 
 BAD = {
     "amount_minor": line(amount_minor=-5),
@@ -160,3 +161,23 @@ def test_a_damaged_parquet_file_is_refused_with_the_remedy(tmp_path: Path) -> No
     (tmp_path / "cut.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FileRefused, match="not readable as Parquet"):
         open_transactions(tmp_path / "cut.parquet")
+
+
+def test_entitlements_are_read_and_what_is_wrong_with_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl.gz"
+    wrong = [clip_line(airdrop_id="a"), clip_line(kind="HELD"), clip_line(granted_at=None), line()]
+    every = [clip_line(), *wrong, clip_line()]
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, every)).encode()))
+    lines = list(open_entitlements(path).lines())
+    assert [each.id for each in lines if isinstance(each, Entitlement)] == ["clip-1"] * 2
+    assert [(each.line, each.reason.field) for each in lines if isinstance(each, BadLine)] == [
+        (2, "airdrop_id"),
+        (3, "kind"),
+        (4, "granted_at"),
+        (5, "external_id"),
+    ]
+
+
+def test_parquet_holds_no_entitlements(tmp_path: Path) -> None:
+    with pytest.raises(FileRefused, match="write one JSON object a line"):
+        open_entitlements(parquet(tmp_path / "e.parquet"))

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from os import environ
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from ops.demo.grocer import PROGRAMS_FILE
 from ops.settings import Settings
 from schemas.codec import decode
+from schemas.silence import SILENT_HEADER
 from tests.connectors.conftest import ReadAll
-from tests.connectors.payments import line
+from tests.connectors.payments import clip_line, line
 
 CASHBACK = [sys.executable, "-c", "from ops.cli import main; main()"]
 
@@ -43,6 +45,23 @@ def test_bad_lines_are_named_the_rest_is_loaded_and_the_exit_code_is_3(
     assert summary["until"] == "2017-05-01T00:00:00Z"
     kinds = [decode(record.value())[0] for record in read_all("inputs")]
     assert {kind: kinds.count(kind) for kind in kinds} == {"Program": 6, "Transaction": 3, "Tick": 3}
+
+
+def test_entitlements_come_before_the_payments_and_a_bad_one_is_named(
+    settings: Settings, read_all: ReadAll, tmp_path: Path
+) -> None:
+    payments, entitlements = tmp_path / "t.jsonl", tmp_path / "e.jsonl"
+    payments.write_text(json.dumps(line()))
+    entitlements.write_text(f"{json.dumps(clip_line())}\n{json.dumps(clip_line(clip_id=None))}\n")
+    ended = load(settings, payments, "--entitlements", entitlements, "--silent", "--json")
+    assert ended.returncode == 3, ended.stderr
+    assert f"{entitlements}:2: clip_id: missing" in ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["loaded"], summary["entitlements"], summary["bad"]) == (1, 1, 1)
+    assert summary["silent"]
+    records = [record for record in read_all("inputs") if record.key()]
+    assert [decode(record.value())[0] for record in records] == ["Entitlement", "Transaction"]
+    assert SILENT_HEADER in dict(cast(Any, records[1].headers()))
 
 
 def test_a_wrong_program_is_refused_with_its_remedy_and_nothing_is_loaded(

@@ -1,6 +1,6 @@
 """What a writer leaves on a real broker."""
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Message
@@ -14,9 +14,10 @@ from schemas.codec import decode
 from schemas.program_files import read_programs
 from schemas.programs import from_datum
 from schemas.revocations import Revocation
+from schemas.silence import is_silent
 from schemas.times import DAY, Micros, from_iso
 from tests.connectors.conftest import ReadAll
-from tests.connectors.payments import payment
+from tests.connectors.payments import clip, payment
 from tests.eventually import eventually
 
 
@@ -51,6 +52,34 @@ def test_the_brokers_clock_needs_no_header(settings: Settings, read_all: ReadAll
         writer.write(payment())
         writer.tick(START)
     assert [record.headers() for record in read_all("inputs")] == [None] * 4
+
+
+def test_an_entitlement_lies_in_its_member_s_partition_and_does_not_move_the_clock(
+    settings: Settings, read_all: ReadAll
+) -> None:
+    with InputsWriter(settings) as writer:
+        writer.write_entitlement(clip(clip_id="before", granted_at="2017-06-01T00:00:00Z"))
+        writer.write(payment(occurred_at="2017-03-01T00:00:00Z"))
+        writer.write_entitlement(clip(clip_id="after", granted_at="2017-06-01T00:00:00Z"))
+    records = read_all("inputs")
+    assert len({record.partition() for record in records}) == 1
+    assert [record.key() for record in records] == [b"publisher:ann"] * 3
+    assert [clock(record) for record in records] == [None, START, START]
+    datum = decode(records[2].value())[1]
+    assert (datum["clip_id"], datum["program_id"]) == ("after", "deal")
+
+
+@pytest.mark.parametrize("of", ["event", "broker"])
+def test_what_is_written_silently_says_so_on_every_payment(
+    of: str, settings: Settings, read_all: ReadAll
+) -> None:
+    settings = settings.model_copy(update={"clock": of})
+    with InputsWriter(settings, silent=True) as writer:
+        writer.write(payment(external_id="old"))
+    with InputsWriter(settings) as writer:
+        writer.write(payment(external_id="new"))
+    said = [is_silent(cast(Any, record.headers()) or ()) for record in read_all("inputs")]
+    assert said == [True, False]
 
 
 def test_programs_come_before_payments_in_every_partition_and_stand_in_the_catalogue(

@@ -10,6 +10,7 @@ from ops.settings import Settings
 from schemas.clock import clock_header
 from schemas.codec import decode, encode
 from schemas.programs import parse_program, to_datum
+from schemas.silence import silent_header
 from schemas.times import DAY, from_iso
 from schemas.transactions import from_json
 from schemas.transactions import to_datum as transaction_datum
@@ -188,3 +189,17 @@ def test_a_huge_backlog_fires_in_slices_before_the_next_record() -> None:
     tick = Record(encode("Tick", {"emitted_at": 0}), key=b"", headers=(end,))
     assert [partition.fold.advance(tick) for _ in range(3)] == [True, True, False]
     assert partition.events().count("CashbackCleared") == 25
+
+
+def test_what_a_silent_payment_opens_stays_silent_whatever_follows_it() -> None:
+    partition = Partition()
+    bought = payment("AUTHORIZED", 5000, "02-01")
+    partition.take(program(), transaction(bought, headers=[silent_header()]))
+    partition.take(transaction(payment("REFUNDED", 5000, "02-01"), offset=1))
+    partition.take(transaction(payment("SETTLED", 5000, "02-01", external_id="t2"), offset=2))
+    said = [decode(value) for topic, value, _ in partition.sent if topic == "cashback-events"]
+    assert [(name, datum["transaction_ref"], datum["silent"]) for name, datum in said] == [
+        ("CashbackCreated", "t1", True),
+        ("CashbackReverted", "t1", True),
+        ("CashbackCreated", "t2", False),
+    ]
