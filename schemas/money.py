@@ -22,3 +22,12 @@ _CODES = (
 
 ISO_4217 = frozenset(_CODES.split())
 """Codes a payment may carry; those other than `CURRENCIES` match no program."""
+
+
+def amount_text(amount: int, asset: str, *, sign: bool = False) -> str:
+    """An amount as people read it, without its code: 1,234.50, points 1,234. `sign`: + above 0."""
+    mark = "-" if amount < 0 else "+" if sign and amount else ""
+    if asset == POINTS:
+        return f"{mark}{abs(amount):,}"
+    whole, cents = divmod(abs(amount), 100)
+    return f"{mark}{whole:,}.{cents:02d}"

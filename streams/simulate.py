@@ -106,14 +106,16 @@ def simulate(
     *,
     refund_horizon_days: int = 180,
     parked_days: int = 60,
+    into: SimulationResult | None = None,
 ) -> SimulationResult:
     """Judges `transactions` (or their JSON objects) in order; the clock is the largest occurred_at so far.
 
     An item that is a `Rejected` stands for a line that could not even be read. At the end the clock moves to
     `until`, if that is later. Entitlements (or their JSON objects) are all known from the start. Bad
-    programs and lines are listed, the rest goes on.
+    programs and lines are listed, the rest goes on. `into` collects instead of a `SimulationResult`, and may
+    keep less.
     """
-    result = SimulationResult()
+    result = SimulationResult() if into is None else into
     rows = _Rows()
     log = MemberLog(
         rows,

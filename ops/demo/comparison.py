@@ -1,6 +1,7 @@
 """Holds everything a pipeline brought forth against an independent recomputation of its input log.
 
-Runs in a process of its own beside the pipeline: the log is recomputed while webhooks are still delivered.
+On fresh data the topics are also held against `simulate` of the same year. Runs in a process of its own
+beside the pipeline: the log is recomputed while webhooks are still delivered.
 """
 
 import os
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from ops.demo.simulated import COMPARED, Simulated, compare_topic, simulate_year
 from ops.oracle import Recomputation, recompute_log
 from ops.oracle.compare import (
     compare_balances,
@@ -99,6 +101,10 @@ class Comparison:
         """Read the whole input log and recompute it; the counts of the recomputation."""
         return self._pool.submit(_call, "recompute")
 
+    def simulate(self, households: int | None, seed: int) -> Future[None]:
+        """Judge the year with `simulate`, for `compare_topics`."""
+        return self._pool.submit(_call, "simulate", households, seed)
+
     def compare_topics(self) -> Future[Verdict]:
         """Events, decisions and reversal cases, when everything is decided."""
         return self._pool.submit(_call, "compare_topics")
@@ -133,6 +139,10 @@ class _Side:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._expected = Recomputation()
+        self._simulated: Simulated | None = None
+
+    def simulate(self, households: int | None, seed: int) -> None:
+        self._simulated = simulate_year(self._settings, households, seed)
 
     def recompute(self) -> dict[str, int]:
         partitions: defaultdict[int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
@@ -148,7 +158,7 @@ class _Side:
                 continue
             if name == "Program":
                 programs.setdefault(message.key() or b"", from_datum(datum).to_json())
-            elif name == "Transaction":
+            elif name in ("Transaction", "Entitlement"):
                 partitions[place].append((clocks[place], datum))
         for place in sorted(partitions):
             log = partitions.pop(place)
@@ -164,6 +174,10 @@ class _Side:
         self._compare(verdict, "events", CASHBACK_EVENTS, compare_events)
         self._compare(verdict, "decisions", DECISIONS, compare_decisions)
         self._compare(verdict, "reversal cases", REVERSAL_CASES, compare_cases)
+        if self._simulated is not None:
+            for topic in COMPARED:
+                compared, differences = compare_topic(self._simulated, topic, records(self._settings, topic))
+                verdict.add(f"{topic.name}, to the byte with `simulate`", compared, differences)
         return verdict
 
     def compare_books(self, received: Path) -> Verdict:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from connectors.writer import InputsWriter
 from ops.demo.grocer import PROGRAMS_FILE, UNTIL, Payments
 from ops.settings import Settings
+from schemas.entitlements import Entitlement
 from schemas.program_files import read_programs
 
 
@@ -21,12 +22,15 @@ class Loading:
     is_ending: threading.Event = field(default_factory=threading.Event)
 
     def run(self, settings: Settings, made: Payments) -> None:
-        """Programs, payments in the order of their arrival, and a last Tick into every partition."""
+        """Programs, then all else in the order of its arrival, and a last Tick into every partition."""
         self.began_s = time.monotonic()
         with InputsWriter(settings) as writer:
             writer.write_programs(read_programs(PROGRAMS_FILE).programs)
-            for transaction in made.transactions:
-                writer.write(transaction)
+            for arrival in made.in_order():
+                if isinstance(arrival, Entitlement):
+                    writer.write_entitlement(arrival)
+                else:
+                    writer.write(arrival)
                 self.written += 1
                 if self.is_ending.is_set():
                     return

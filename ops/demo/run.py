@@ -14,9 +14,10 @@ import psycopg
 from ops.demo import ground
 from ops.demo.comparison import Comparison, Verdict
 from ops.demo.figures import Figures, Probe, Rates
-from ops.demo.grocer import PARTNER, Payments, Year, grocery_year, payments
+from ops.demo.grocer import Payments, payments
 from ops.demo.loading import Loading
 from ops.demo.screen import Screen
+from ops.demo.source import PARTNER, Year, grocery_year
 from ops.embedded.children import tail
 from ops.health import NotReady
 from ops.settings import Settings
@@ -161,7 +162,7 @@ class Demo:
         Raises `PartFailed` when a part does not go on.
         """
         loading = self._threads.submit(self._loading.run, self._stack.settings, made)
-        self._figures.to_load = len(made.transactions)
+        self._figures.to_load = len(made.transactions) + len(made.entitlements)
         self._moved_s = time.monotonic()
         self._restarts_before = {each.name: each.restarts for each in self._stack.supervisor.status()}
         with screen:
@@ -194,6 +195,9 @@ class Demo:
             loading.result()
             self._inputs_end = self._probe.inputs()
             self._recomputed = self._comparison.recompute()
+            if not self._options.keep:
+                # What lies there from an earlier run was not part of this run's year.
+                self._comparison.simulate(self._options.households, self._options.seed)
         if self._topics is None:
             if self._probe.committed() < self._inputs_end:
                 return "judging"
@@ -294,5 +298,6 @@ class Demo:
 
 def _day(made: Payments, decided: int) -> str:
     """About where the stream is in the year: its partitions go on side by side."""
-    place = min(decided, len(made.transactions) - 1)
+    everything = len(made.transactions) + len(made.entitlements)
+    place = min(decided, everything) * len(made.transactions) // max(1, everything) - 1
     return f"{to_datetime(made.transactions[place].occurred_at):%-d %B %Y}" if place >= 0 else ""

@@ -1,13 +1,14 @@
 """The demo's year: the totals are the source's, what is made up is drawn from the seed alone."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
-from ops.demo import grocer
-from ops.demo.grocer import PROGRAMS_FILE, Payments, Year, grocery_year, payments
+from ops.demo import grocer, source
+from ops.demo.grocer import PROGRAMS_FILE, Payments, payments
+from ops.demo.source import Year, grocery_year
+from schemas.entitlements import Entitlement
 from schemas.program_files import read_programs
 from schemas.times import DAY
 from schemas.transactions import Transaction
@@ -27,10 +28,10 @@ def made(year: Year) -> Payments:
 
 def test_all_baskets_and_cents_of_the_source_are_there() -> None:
     whole = grocery_year(None, SEED)
-    source = pq.read_table(grocer._source(), columns=["basket_id", "household_id", "sales_value"])
-    assert len(whole.baskets) == pc.count_distinct(source["basket_id"]).as_py()
-    assert whole.households == pc.count_distinct(source["household_id"]).as_py()
-    dollars = pc.sum(source["sales_value"]).as_py()
+    lines = source.read("transactions", ["basket_id", "household_id", "sales_value"])
+    assert len(whole.baskets) == pc.count_distinct(lines["basket_id"]).as_py()
+    assert whole.households == pc.count_distinct(lines["household_id"]).as_py()
+    dollars = pc.sum(lines["sales_value"]).as_py()
     assert sum(basket.total_minor for basket in whole.baskets) == round(dollars * 100)
 
 
@@ -81,6 +82,20 @@ def test_refunds_are_partial_or_full_and_some_come_before_their_purchase(made: P
     assert overtaking == made.overtaking
     assert full
     assert partial > full
+
+
+def test_what_entitles_arrives_before_what_is_bought_by_it(made: Payments) -> None:
+    grants: defaultdict[str, list[int]] = defaultdict(list)
+    for said in made.entitlements:
+        grants[said.member_id].append(said.granted_at or 0)
+    arrived: Counter[str] = Counter()
+    for arrival in made.in_order():
+        if isinstance(arrival, Entitlement):
+            arrived[arrival.member_id] += 1
+        else:
+            member = arrival.member_id
+            assert arrived[member] >= sum(at <= arrival.occurred_at for at in grants[member])
+    assert arrived.total() == len(made.entitlements) > 0
 
 
 def test_every_hold_is_over_when_the_clock_stops(year: Year, made: Payments) -> None:
