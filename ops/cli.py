@@ -28,6 +28,9 @@ COMMANDS = {
     "simulate": Command(
         "ops.commands.simulate:simulate_command", "Judge a history of payments without a broker"
     ),
+    "compare": Command(
+        "ops.commands.compare:compare", "Try programs on history: who would earn more or less"
+    ),
     "simulation": Command(
         "ops.commands.simulation:simulation_command", "Try made-up histories with crashes against the proof"
     ),

@@ -44,8 +44,6 @@ class FileHistory:
 
 def _noting(source: RecordFile[Record], lines: list[int]) -> Iterator[Record | Rejected]:
     """The lines of a file; notes in `lines` where each stands."""
-    number = 0
     for line in source.lines():
-        number = line.line if isinstance(line, BadLine) else number + 1
-        lines.append(number)
+        lines.append(source.line)
         yield line.reason if isinstance(line, BadLine) else line

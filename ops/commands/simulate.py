@@ -1,21 +1,19 @@
 """`cashback simulate`: judge a history of payments without a broker."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from connectors.files import BadLine, RecordFile, open_entitlements, open_transactions
+from ops.histories import FileHistory
 from schemas.errors import Rejected
 from schemas.program_files import read_programs
 from schemas.times import from_iso
-from streams.simulate import Bad, simulate
+from streams.simulate import simulate
 
 EXIT_BAD_LINES = 3
-
-Record = TypeVar("Record")
 
 
 def simulate_command(
@@ -39,38 +37,26 @@ def simulate_command(
     The clock is the largest occurred_at so far. Bad lines are named and left out, with exit code 3.
     """
     found = read_programs(programs)
-    lines: dict[str, list[int]] = {"transactions": [], "entitlements": []}
+    history = FileHistory(transactions, entitlements)
     result = simulate(
         programs=found.programs,
-        entitlements=_noting(open_entitlements(entitlements), lines["entitlements"]) if entitlements else (),
-        transactions=_noting(open_transactions(transactions), lines["transactions"]),
+        entitlements=history.entitlements(),
+        transactions=history.transactions(),
         until=None if until is None else from_iso(until, "until"),
     )
     _write(events, result.events)
     if decisions is not None:
         _write(decisions, result.decisions)
-    paths = {"transactions": transactions, "entitlements": entitlements}
     for fault in found.faults:
         typer.echo(str(fault), err=True)
     for bad in result.bad:
-        typer.echo(_told(bad, paths, lines), err=True)
+        typer.echo(history.told(bad), err=True)
     for conflict in result.conflicts:
-        typer.echo(f"conflict: {_told(conflict, paths, lines)}", err=True)
+        typer.echo(f"conflict: {history.told(conflict)}", err=True)
     if result.conflicts:
         typer.echo(f"conflicts: {len(result.conflicts)}; what came first stands", err=True)
     if found.faults or result.bad:
         raise typer.Exit(EXIT_BAD_LINES)
-
-
-def _noting(source: RecordFile[Record], lines: list[int]) -> Iterator[Record | Rejected]:
-    """The lines of a file as the simulation takes them; notes in `lines` where each stands."""
-    for line in source.lines():
-        lines.append(source.line)
-        yield line.reason if isinstance(line, BadLine) else line
-
-
-def _told(bad: Bad, paths: dict[str, Path | None], lines: dict[str, list[int]]) -> str:
-    return f"{paths[bad.source]}:{lines[bad.source][bad.line - 1]}: {bad.reason}"
 
 
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:

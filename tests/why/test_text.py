@@ -8,8 +8,8 @@ from ops.why.facts import Behind, Facts, Unbooked
 from ops.why.finding import SILENT
 from ops.why.life import life_of
 from ops.why.text import as_json, lines
+from schemas.silence import SILENT_HEADER
 from schemas.times import DAY, MINUTE
-from streams.fold import SILENT_HEADER
 from tests.why.payment import BOUGHT, decision, event, program, refusal, whole, word
 
 GOLDEN = Path(__file__).parent / "golden" / "payment.txt"

@@ -1,0 +1,1 @@
+"""What other programs would have changed: a history judged twice, and the money that moves."""
