@@ -2,7 +2,7 @@
 
 from streams import budgets
 from streams.announce import Cause
-from streams.budgets import Budgets
+from streams.budgets import Account, Budgets
 from streams.entitlements import Entitlements
 from streams.program import Program
 from streams.purchase import Pair, PurchaseId, Reason, row_key
@@ -62,11 +62,13 @@ class Allowances:
             return False
         if program.cap is not None:
             wanted = min(wanted, max(0, self._cap_left(who, pair, program)))
+        at_hand: list[tuple[Account, int]] = []
         for account in budgets.accounts(program, who.livemode, stake.day):
             if lacking := self.budgets.lacks(account, wanted):
                 stake.waits = True
-                self.budgets.wait(account, lacking, row_key(who), cause)
+                self.budgets.wait(account, lacking, row_key(who), cause, at_hand)
                 return True
+            at_hand.append((account, min(wanted, self.budgets.left(account))))
         return False
 
     def moved(self, who: PurchaseId, pair: Pair, program: Program, had: int) -> None:

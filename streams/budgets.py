@@ -4,7 +4,7 @@ An account is a program, a mode and a scope. Who judges a whole history alone (`
 remainder; a partition of the stream holds leases of it (`leases`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -46,8 +46,18 @@ class Budgets(Protocol):
     def take(self, account: Account, amount: int) -> None:
         """Takes from what is at hand; a negative amount gives back."""
 
-    def wait(self, account: Account, lacking: int, purchase: bytes, cause: Cause) -> None:
-        """Lets a pair of the purchase with this row key wait for `lacking` more."""
+    def wait(
+        self,
+        account: Account,
+        lacking: int,
+        purchase: bytes,
+        cause: Cause,
+        reserved: Sequence[tuple[Account, int]] = (),
+    ) -> None:
+        """Lets a pair of the purchase with this row key wait for `lacking` more.
+
+        `reserved` is kept for it meanwhile of what is at hand in other accounts.
+        """
 
 
 def accounts(program: Program, livemode: bool, day: int) -> Iterator[Account]:
@@ -74,7 +84,14 @@ class WholeBudgets:
     def lacks(self, account: Account, wanted: int) -> int:
         return 0
 
-    def wait(self, account: Account, lacking: int, purchase: bytes, cause: Cause) -> None:
+    def wait(
+        self,
+        account: Account,
+        lacking: int,
+        purchase: bytes,
+        cause: Cause,
+        reserved: Sequence[tuple[Account, int]] = (),
+    ) -> None:
         raise NotImplementedError("who sees everything never waits")
 
     def take(self, account: Account, amount: int) -> None:

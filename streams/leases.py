@@ -4,7 +4,7 @@ The keeper of budgets sees every request in one order and answers on the input l
 decided again by a rebuild. Only the word that a budget is closed cuts a reward; until then a purchase waits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,24 +15,34 @@ from streams.pending import Word
 from streams.rows import Rows
 
 _PARTS = 200
-"""A lease is this part of a partition's share; it holds no more than two, so 1 % of a budget may lie idle."""
+"""A partition lets no more lie idle than this part of its share: half a percent of a budget in all.
+
+The other half percent is what the keeper lets come back before it opens a closed budget again.
+"""
 _MIDDLE = 2**40
 
 
 class Lease(msgspec.Struct, array_like=True, gc=False):
     """What a partition holds of one budget, minor units or points.
 
-    `asked`: number of the request without an answer, 0 for none. `closed`: nothing more is to be had.
-    `first` and `end` number those who wait.
+    All of `held` was granted under one figure of the budget, `under`: a version with another figure may not
+    spend it. `asked`: number of the request without an answer, 0 for none, made under `asked_under`.
+    `closed`: nothing more is to be had under this figure or a smaller one. `first` and `end` number those who
+    wait, `lacking` is what they lack together. `reserved` of what is held is kept for those who wait for
+    another scope of the same budget. `reopening` counts how often the budget was opened again.
     """
 
     held: int = 0
+    under: int = 0
     asked: int = 0
+    asked_under: int = 0
     requests: int = 0
-    closed: bool = False
+    closed: int = 0
     reopening: int = 0
     first: int = _MIDDLE
     end: int = _MIDDLE
+    lacking: int = 0
+    reserved: int = 0
 
     @property
     def has_waiting(self) -> bool:
@@ -41,11 +51,17 @@ class Lease(msgspec.Struct, array_like=True, gc=False):
 
 
 class Waiting(msgspec.Struct, array_like=True, gc=False):
-    """A pair that waits: row key of its purchase, its program, and what led to it."""
+    """A pair that waits: row key of its purchase, its program, what led to it, and how much it lacks.
+
+    `reserved`: what was at hand in other scopes, by key of the account; else it would go back as idle, and
+    two scopes could wait for each other for ever.
+    """
 
     purchase: bytes
     program_id: str
     cause: Word
+    lacking: int
+    reserved: list[tuple[str, int]] = []
 
 
 class LeasedBudgets:
@@ -58,83 +74,139 @@ class LeasedBudgets:
         self._partition = partition
         self._parts = _PARTS * partitions
         self._request = request
-        self._served: str | None = None
+        self._served: frozenset[str] = frozenset()
 
     def left(self, account: Account) -> int:
-        return max(0, self._lease(account.key).held)
+        return self._spendable(self._lease(account.key), account)
 
     def may_ask(self, account: Account) -> bool:
-        return not self._lease(account.key).closed
+        return account.figure > self._lease(account.key).closed
 
     def lacks(self, account: Account, wanted: int) -> int:
         """How much more must be leased before `wanted` may be taken; 0 when nothing need be waited for."""
         lease = self._lease(account.key)
-        if lease.closed:
+        if account.figure <= lease.closed:
             return 0
-        if lease.has_waiting and self._served != account.key:
+        if lease.has_waiting and account.key not in self._served:
             return wanted  # nobody overtakes
-        return max(0, wanted - lease.held)
+        return max(0, wanted - self._spendable(lease, account))
 
     def take(self, account: Account, amount: int) -> None:
         lease = self._lease(account.key)
-        lease.held -= amount
-        part = account.figure // self._parts
-        if amount < 0 and lease.held > 2 * part:
+        if lease.held and lease.under != account.figure:
+            # Only what is given back comes here: nobody takes of what was leased under another figure.
             lease.requests += 1
-            self._say(account, lease.requests, wanted=0, returned=lease.held - part)
-            lease.held = part
+            self._say(account, lease.requests, wanted=0, returned=-amount)
+        else:
+            lease.held -= amount
+            lease.under = account.figure
+            self._return_idle(account, lease)
         self._keep(account.key, lease)
 
-    def wait(self, account: Account, lacking: int, purchase: bytes, cause: Cause) -> None:
+    def wait(
+        self,
+        account: Account,
+        lacking: int,
+        purchase: bytes,
+        cause: Cause,
+        reserved: Sequence[tuple[Account, int]] = (),
+    ) -> None:
         """Lets a pair of a purchase wait until more is leased, and asks for it."""
+        for other, amount in reserved:
+            lease = self._lease(other.key)
+            lease.reserved += amount
+            self._keep(other.key, lease)
         lease = self._lease(account.key)
-        if self._served == account.key:
+        if account.key in self._served:
             lease.first -= 1  # it was the first, and stays it
             place = lease.first
         else:
             place = lease.end
             lease.end += 1
+        lease.lacking += lacking
         word = Word(cause.kind, cause.occurred_at, cause.employee_id, cause.receipt_id, cause.webhook_id)
-        waiting = Waiting(purchase, account.program_id, word)
+        kept = [(other.key, amount) for other, amount in reserved]
+        waiting = Waiting(purchase, account.program_id, word, lacking, kept)
         self._rows.put(_place_key(account.key, place), _encode(waiting))
         if not lease.asked:
-            lease.requests += 1
-            lease.asked = lease.requests
-            self._say(account, lease.asked, wanted=max(lacking, account.figure // self._parts), returned=0)
+            self._ask(account, lease)
         self._keep(account.key, lease)
+
+    def _ask(self, account: Account, lease: Lease) -> None:
+        """Asks for what all who wait lack; what is held under another figure goes back with it."""
+        returned = 0
+        if lease.held and lease.under != account.figure:
+            returned = max(0, lease.held - lease.reserved)
+            lease.held -= returned
+        lease.requests += 1
+        lease.asked, lease.asked_under = lease.requests, account.figure
+        wanted = max(lease.lacking, account.figure // self._parts)
+        self._say(account, lease.asked, wanted=wanted, returned=returned)
+
+    def _return_idle(self, account: Account, lease: Lease) -> None:
+        """Gives back what nobody here needs; a half of what may lie idle stays for what comes next."""
+        idle = account.figure // self._parts
+        free = lease.held - lease.reserved
+        if free > idle and not lease.has_waiting and not lease.asked:
+            lease.requests += 1
+            self._say(account, lease.requests, wanted=0, returned=free - idle // 2)
+            lease.held -= free - idle // 2
 
     def grant(self, datum: dict[str, Any]) -> Iterator[Waiting] | None:
         """Takes an answer of the keeper; who waited for it, to be served in turn. None: a repetition."""
         account = Account(datum["program_id"], datum["livemode"], datum["scope"], 0)
         lease = self._lease(account.key)
+        is_old = datum["reopening"] < lease.reopening
         if datum["number"] == 0:
             if datum["reopening"] <= lease.reopening:
                 return None
-            lease.reopening, lease.closed = datum["reopening"], False
+            lease.closed = 0
         elif datum["number"] != lease.asked:
             return None
         else:
-            lease.held += datum["amount"]
-            lease.asked, lease.closed = 0, datum["closed"]
+            lease.held, lease.under, lease.asked = lease.held + datum["amount"], lease.asked_under, 0
+            if not datum["closed"]:
+                lease.closed = 0 if lease.asked_under <= lease.closed else lease.closed
+            elif not is_old:
+                lease.closed = max(lease.closed, lease.asked_under)
+        lease.reopening = max(lease.reopening, datum["reopening"])
         self._keep(account.key, lease)
-        return self._serve(account.key)
+        return self._serve(account)
 
-    def _serve(self, key: str) -> Iterator[Waiting]:
-        self._served = key
+    def _serve(self, account: Account) -> Iterator[Waiting]:
+        key = account.key
         try:
             while True:
                 lease = self._lease(key)
                 if lease.asked or not lease.has_waiting:
-                    return
+                    break
                 place = _place_key(key, lease.first)
                 row = self._rows.get(place)
+                waiting = None if row is None else _decode_waiting(row)
                 lease.first += 1
+                lease.lacking -= waiting.lacking if waiting else 0
                 self._rows.delete(place)
                 self._keep(key, lease)
-                if row is not None:
-                    yield _decode_waiting(row)
+                if waiting is not None:
+                    self._served = frozenset({key, *self._released(waiting)})
+                    yield waiting
+                    self._served = frozenset()
         finally:
-            self._served = None
+            self._served = frozenset()
+        self._return_idle(msgspec.structs.replace(account, figure=lease.under), lease)
+        self._keep(key, lease)
+
+    def _released(self, waiting: Waiting) -> Iterator[str]:
+        """Gives a pair that is served what was kept for it in other scopes."""
+        for key, amount in waiting.reserved:
+            lease = self._lease(key)
+            lease.reserved -= amount
+            self._keep(key, lease)
+            yield key
+
+    @staticmethod
+    def _spendable(lease: Lease, account: Account) -> int:
+        return max(0, lease.held - lease.reserved) if lease.under == account.figure else 0
 
     def _say(self, account: Account, number: int, *, wanted: int, returned: int) -> None:
         self._request(

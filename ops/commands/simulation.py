@@ -17,6 +17,9 @@ def simulation_command(
     seed: Annotated[int | None, typer.Option(min=0, help="Replay this one and tell its story")] = None,
     without: Annotated[str, typer.Option(help="With --seed: inputs to leave out, e.g. 3,5")] = "",
     faults: Annotated[int | None, typer.Option(min=0, help="With --seed: at most so many faults")] = None,
+    budgets: Annotated[
+        bool, typer.Option("--budgets", help="Histories of budgets over partitions, with the keeper, instead")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one JSON object on standard output")
     ] = False,
@@ -26,6 +29,9 @@ def simulation_command(
     A seed is one history and one schedule; it replays exactly. What is published is held against the
     independent recomputation of the input logs. Exit code 1 when a rule is broken.
     """
+    if budgets:
+        _sweep_budgets(from_seed if seed is None else seed, histories if seed is None else 1, as_json)
+        return
     if seed is not None:
         _tell(seed, _numbers(without), faults)
         return
@@ -50,6 +56,22 @@ def simulation_command(
         raise typer.Exit(EXIT_BROKEN)
     if report.histories < histories:
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _sweep_budgets(first: int, histories: int, as_json: bool) -> None:
+    from ops.simulation.leases import sweep
+
+    counts, violations = sweep(first, histories)
+    if as_json:
+        typer.echo(json.dumps({"counts": counts, "violations": violations}))
+    else:
+        for name, count in sorted(counts.items()):
+            typer.echo(f"{count:>12,}  {name}")
+        for violation in violations:
+            typer.echo(violation)
+        typer.echo(f"{len(violations)} violations")
+    if violations:
+        raise typer.Exit(EXIT_BROKEN)
 
 
 def _numbers(without: str) -> frozenset[int]:
