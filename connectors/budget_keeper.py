@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.budget_gauges import BudgetGauges
 from connectors.budget_requests import RequestsUnusable, request_in, requests_consumer
-from connectors.budgets import Budget, BudgetId, Datum, Keeper
+from connectors.budgets import BudgetId, Datum, Keeper
 from connectors.writer import InputsUnavailable, inputs_partitions, inputs_producer
 from ops import metrics
 from ops.health import HealthServer, NotReady, Readiness, Ready
@@ -178,24 +179,31 @@ class BudgetKeeper:
             _log.info("the brokers answer again")
 
     def _take(self, messages: list[Message]) -> None:
-        touched: dict[BudgetId, Budget] = {}
+        touched: set[BudgetId] = set()
         for message in messages:
             if (error := message.error()) is not None:
                 self._look_at(error)
                 continue
+            offset = message.offset()
+            assert offset is not None
             try:
-                self._answer(message, request_in(message), touched)
+                request = request_in(message)
             except Rejected as rejected:
-                _log.error("passed over", offset=message.offset(), problem=str(rejected))
+                _log.error("passed over", offset=offset, problem=str(rejected))
+                continue
+            if offset < self._answers_from:
+                self._keeper.fold(request)
+            else:
+                touched.add(self._answer(_Asked(offset, message.timestamp()[1], time.monotonic()), request))
         if self._caught_up:
-            self._gauges.show(touched.items())
+            self._show(touched)
 
     def _look_at(self, error: KafkaError) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
             if not self._caught_up:
                 self._caught_up = True
-                self._gauges.show(self._keeper.budgets.items())
+                self._show(self._keeper.budgets)
                 _log.info("answering", budgets=len(self._keeper.budgets))
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise RequestsUnusable(f"{self._requests}: requests are gone ({error.str()}); bring them back")
@@ -204,24 +212,24 @@ class BudgetKeeper:
         else:
             self._away(error.str())
 
-    def _answer(self, message: Message, request: Datum, touched: dict[BudgetId, Budget]) -> None:
+    def _answer(self, asked: _Asked, request: Datum) -> BudgetId:
+        self._keeper.counts.clear()
         grants = self._keeper.fold(request)
-        who = BudgetId(request["program_id"], request["livemode"], request["scope"])
-        if (budget := self._keeper.budgets.get(who)) is not None:
-            touched[who] = budget
+        for outcome, times in self._keeper.counts.items():
+            metrics.budget_requests_total.labels(outcome).inc(times)
+        self._asked.append(asked)
+        for grant in grants:
+            self._say(asked, grant)
+        return BudgetId(request["program_id"], request["livemode"], request["scope"])
+
+    def _show(self, changed: Iterable[BudgetId]) -> None:
+        known = self._keeper.budgets
+        found = [(who, known[who]) for who in changed if who in known]
+        self._gauges.show(found)
+        for who, budget in found:
             if budget.broken and who not in self._broken:
                 self._broken.add(who)
                 _log.error("requests are missing, this budget grants no more", **who._asdict())
-        offset = message.offset()
-        assert offset is not None
-        if offset >= self._answers_from:
-            for outcome, times in self._keeper.counts.items():
-                metrics.budget_requests_total.labels(outcome).inc(times)
-            asked = _Asked(offset, message.timestamp()[1], time.monotonic())
-            self._asked.append(asked)
-            for grant in grants:
-                self._say(asked, grant)
-        self._keeper.counts.clear()
 
     def _say(self, asked: _Asked, grant: Datum) -> None:
         if grant["partition"] >= self._partitions:

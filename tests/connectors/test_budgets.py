@@ -120,7 +120,7 @@ def test_what_cannot_be_a_request_is_nobodys() -> None:
     assert keeper.counts == {"refused": 2}
 
 
-@law(examples=150)
+@law(examples=60)
 @given(st.integers(0, 2**32))
 def test_a_budget_is_never_exceeded_and_hardly_anything_of_it_is_left(seed: int) -> None:
     life = Life(Random(seed))
