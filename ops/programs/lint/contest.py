@@ -31,8 +31,8 @@ class Stretch:
 
     @property
     def is_tie(self) -> bool:
-        """Whether both earn the same on all of them. A single basket is no tie worth a word."""
-        return self.first < self.last and self.one_ahead_at is None and self.other_ahead_at is None
+        """Whether both earn the same on all of them."""
+        return self.one_ahead_at is None and self.other_ahead_at is None
 
 
 def contested(one: Terms, other: Terms) -> list[Stretch]:

@@ -52,7 +52,7 @@ def meet(one: Rival, other: Rival) -> Iterator[Meeting]:
     ranked = _by_rank(one, other)
     if ranked is not None:
         winner, loser, why = ranked
-        yield _won(winner, loser, stretches, f"{winner.name} wins ({why})")
+        yield _won(winner, loser, stretches, f"{winner.name} wins ({why})", always=True)
         return
     tie = next((stretch for stretch in stretches if stretch.is_tie), None)
     if tie is not None:
@@ -62,11 +62,11 @@ def meet(one: Rival, other: Rival) -> Iterator[Meeting]:
     if for_one and for_other:
         said = f"the higher reward wins: {_wins(one, for_one, other)}, {_wins(other, for_other, one)}"
         subject, rival = (one, other) if one.is_ours else (other, one)
-        yield Meeting("overlap", subject, rival, f"with {rival.name} {said}")
+        yield Meeting("overlap", subject, rival, f"with {rival.name}: {said}")
     elif for_one and not tie:
-        yield _won(one, other, stretches, f"the higher reward wins: {_wins(one, for_one, other)}")
+        yield _more(one, other, stretches, for_one)
     elif for_other and not tie:
-        yield _won(other, one, stretches, f"the higher reward wins: {_wins(other, for_other, one)}")
+        yield _more(other, one, stretches, for_other)
 
 
 def _can_meet(one: Rival, other: Rival) -> bool:
@@ -107,13 +107,25 @@ def _rank(program: Program, rival: Program) -> tuple[tuple[int, int, bool], str]
     return rank, "currency before points"
 
 
-def _won(winner: Rival, loser: Rival, stretches: list[Stretch], why: str) -> Meeting:
-    """An overlap that one always wins; worse when it leaves the other nothing."""
+def _more(winner: Rival, loser: Rival, stretches: list[Stretch], basket: int) -> Meeting:
+    # Where both round to the same amount, the loser may be the one that comes first.
+    always = _in_a_tie(winner, loser) is winner
+    why = f"the higher reward wins: {_wins(winner, basket, loser)}"
+    return _won(winner, loser, stretches, why, always=always)
+
+
+def _in_a_tie(one: Rival, other: Rival) -> Rival:
+    """The one that wins when both earn the same."""
+    return min((one, other), key=lambda each: (each.program.valid_from, each.name))
+
+
+def _won(winner: Rival, loser: Rival, stretches: list[Stretch], why: str, *, always: bool) -> Meeting:
+    """An overlap; worse when the winner always wins and leaves the other nothing."""
     subject, other = (loser, winner) if loser.is_ours else (winner, loser)
-    if _leaves_nothing(winner, loser, stretches):
+    if always and _leaves_nothing(winner, loser, stretches):
         said = f"{winner.name} takes every purchase of {loser.name}: {why}"
         return Meeting("shadowed", subject, other, said)
-    return Meeting("overlap", subject, other, f"with {other.name} {why}")
+    return Meeting("overlap", subject, other, f"with {other.name}: {why}")
 
 
 def _leaves_nothing(winner: Rival, loser: Rival, stretches: list[Stretch]) -> bool:
@@ -134,9 +146,9 @@ def _covers(wide: frozenset[str] | None, narrow: frozenset[str] | None) -> bool:
 
 def _tied(one: Rival, other: Rival, where: Stretch) -> Meeting:
     subject, rival = (one, other) if one.is_ours else (other, one)
-    winner = min((one, other), key=lambda each: (each.program.valid_from, each.name))
+    winner = _in_a_tie(one, other)
     same_start = one.program.valid_from == other.program.valid_from
     why = "its program_id comes first" if same_start else "its valid_from is earlier"
     end = "on" if where.last == AMOUNT_MAX else f"to {where.last}"
-    said = f"as {rival.name} on baskets from {where.first} {end}, where {winner.name} wins only because {why}"
+    said = f"{rival.name}, on baskets from {where.first} {end}: {winner.name} wins only because {why}"
     return Meeting("tie", subject, rival, said)
