@@ -9,7 +9,7 @@ from ops.demo.grocer import PROGRAMS_FILE
 from ops.programs.lint.file import lint_file
 from ops.programs.lint.findings import Finding, Severity
 from ops.programs.lint.run import lint
-from schemas.program_files import read_programs
+from schemas.program_files import read_programs, to_yaml
 from schemas.programs import ProgramSpec
 from schemas.times import from_iso
 from tests.ops.published import flat, percent, program, tiers
@@ -262,18 +262,22 @@ def test_a_cliff_names_both_baskets_and_both_rewards() -> None:
 
 def test_a_file_is_linted_whole_with_lines_whatever_is_wrong_in_it(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
-    path.write_text(PROGRAMS_FILE.read_text().replace("hold_days: 14", "hold_days: 31", 1))
-    published = read_programs(PROGRAMS_FILE).programs
-    at = from_iso("2016-12-01T00:00:00Z", "at")
-    (invalid,) = lint_file(read_programs(path), at=at)
-    assert (invalid.line, invalid.finding.code, invalid.finding.path) == (13, "invalid", "hold_days")
-    path.write_text(PROGRAMS_FILE.read_text().replace("bps: 100", "bps: 50", 1))
-    first, *_ = lint_file(read_programs(path), at=at, published=published)
-    assert (first.finding.code, first.finding.path, first.line) == ("contradicts-published", "version", 4)
-    assert lint_file(read_programs(PROGRAMS_FILE), at=at, published=published) == []
+    published = [program("one"), program("two", merchant_ids=["inn"])]
+
+    def lines(text: str) -> list[tuple[int, str, str]]:
+        path.write_text(text)
+        found = lint_file(read_programs(path), at=NOW, published=published)
+        return [(place.line, place.finding.code, place.finding.path) for place in found]
+
+    file = to_yaml(published)
+    assert lines(file) == []
+    assert lines(file.replace("hold_days: 14", "hold_days: 31", 1)) == [(10, "invalid", "hold_days")]
+    assert lines(file.replace("bps: 100", "bps: 50", 1)) == [(2, "contradicts-published", "version")]
+    third = to_yaml([program("three", merchant_ids=["bar"], hold_days=0)])
+    assert lines(file + third) == [(30, "short-hold-online", "hold_days")]
 
 
-def test_what_is_shipped_has_nothing_but_info() -> None:
+def test_what_is_shipped_has_nothing_but_info_before_its_time() -> None:
     programs = read_programs(PROGRAMS_FILE).programs
-    found = said(*programs, at=from_iso("2016-12-01T00:00:00Z", "at"))
-    assert {each.severity for each in found} <= {Severity.INFO}
+    found = said(*programs, at=min(spec.effective_from for spec in programs))
+    assert {each.severity for each in found} == {Severity.INFO}

@@ -50,6 +50,7 @@ MEETING: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]]
         [("tie", "a")],
     ),
     "alike": ({}, {}, [("tie", "a")]),
+    "two deals alike": ({"type": "deal"}, {"type": "deal"}, [("overlap", "a")]),
     "alike in some brackets": (
         {"reward": tiers((2_000, flat(50)), (None, flat(80)))},
         {"reward": tiers((2_000, flat(50)), (None, flat(70)))},

@@ -48,7 +48,7 @@ CODES: dict[str, Severity] = {
     "names-every-merchant": Severity.INFO,  # no merchant and no store is named
     # several programs
     "overlap": Severity.INFO,  # two meet on one purchase; which of them wins
-    "tie": Severity.WARNING,  # two meet, and nothing that was chosen decides
+    "tie": Severity.WARNING,  # two campaigns meet, and nothing that was chosen decides
     "shadowed": Severity.WARNING,  # whatever it would reward, another one wins
 }
 """Stable: scripts and exceptions refer to them."""

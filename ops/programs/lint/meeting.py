@@ -15,7 +15,7 @@ _SAID = {
         "it can meet others on one purchase",
         "nothing, if it is meant; else set priority, or stack one",
     ),
-    "tie": ("it earns the same as another", "give one of them a higher priority, or make one stackable"),
+    "tie": ("nothing that was chosen decides", "give one of them a higher priority, or make one stackable"),
     "shadowed": (
         "one never rewards",
         "give that one a higher priority, make it stackable, or narrow the other",

@@ -150,5 +150,7 @@ def _tied(one: Rival, other: Rival, where: Stretch) -> Meeting:
     same_start = one.program.valid_from == other.program.valid_from
     why = "its program_id comes first" if same_start else "its valid_from is earlier"
     end = "on" if where.last == AMOUNT_MAX else f"to {where.last}"
-    said = f"{rival.name}, on baskets from {where.first} {end}: {winner.name} wins only because {why}"
-    return Meeting("tie", subject, rival, said)
+    said = f"on baskets from {where.first} {end} both earn the same, {winner.name} wins only because {why}"
+    # Of what a member must hold, few hold both, and whichever wins was given to them; campaigns always meet.
+    code = "tie" if one.program.type == "campaign" else "overlap"
+    return Meeting(code, subject, rival, f"with {rival.name}: {said}")
