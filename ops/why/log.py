@@ -110,6 +110,8 @@ class LogReader:
             if left and monotonic() > until_s:
                 names = ", ".join(f"{topic}[{number}]" for topic, number in sorted(left))
                 raise LogUnreadable(f"{names}: not read within {ANSWER_S:.0f} s; look at the brokers")
+        # A partition stays paused beyond its assignment.
+        consumer.resume([TopicPartition(*place) for place in hunts])
         consumer.unassign()
 
 
