@@ -20,9 +20,11 @@ _REASONS = {
 _STEPS = {"created": 1, "cleared": 2, "reverted": 2, "reversed": 3}
 
 
-def ledger_steps(facts: Facts) -> Iterator[Step]:
-    """Every entry of the member's cashbacks, every revision of their cases, and what was refused."""
-    is_silent = any(each.silent for each in facts.inputs)
+def ledger_steps(facts: Facts, *, is_silent: bool) -> Iterator[Step]:
+    """Every entry of the member's cashbacks, every revision of their cases, and what was refused.
+
+    `is_silent`: the purchase is history, nobody was to be told.
+    """
     for cashback in facts.cashbacks:
         for entry in cashback.entries:
             yield _entry(cashback, entry, is_silent=is_silent)

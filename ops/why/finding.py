@@ -20,6 +20,7 @@ from schemas.codec import decode
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum
 from schemas.quarantine import REQUEUED_FROM, Place, Refusal, refusal_of
+from schemas.silence import is_silent
 from schemas.times import Micros
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, PROGRAMS, QUARANTINE, WORKER_GROUP, Topic
 from sinks.database import session_options
@@ -27,8 +28,6 @@ from sinks.ledger import SINK as LEDGER
 from sinks.places import SINK as PLACES
 from sinks.places.references import Whereabouts, find, reference
 
-SILENT = ("cashback.silent", b"1")
-"""The header of history, as `streams.fold` reads it: that module takes a second to import."""
 _POSITION = "SELECT next_offset FROM sink_positions WHERE sink = %s AND topic = %s AND partition = %s"
 _POSITIONS = "SELECT topic, partition, next_offset FROM sink_positions WHERE sink = %s"
 _PARTNER = "SELECT EXISTS (SELECT FROM purchases WHERE partner_id = %s)"
@@ -208,14 +207,15 @@ class _Search:
 
 
 def _input(message: Message, place: Place, record: str, datum: Mapping[str, Any]) -> Input:
-    headers = dict(headers_of(message))
+    given = headers_of(message)
+    headers = dict(given)
     requeued = headers.get(REQUEUED_FROM)
     return Input(
         place,
         record,
         datum,
         arrived_at=_clock(message, headers),
-        silent=SILENT in headers.items(),
+        silent=is_silent(given),
         requeued_from=requeued.decode("utf-8", "replace") if requeued else None,
     )
 

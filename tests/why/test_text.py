@@ -5,10 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ops.why.facts import Behind, Facts, Unbooked
-from ops.why.finding import SILENT
 from ops.why.life import life_of
 from ops.why.text import as_json, lines
-from schemas.silence import SILENT_HEADER
 from schemas.times import DAY, MINUTE
 from tests.why.payment import BOUGHT, decision, event, program, refusal, whole, word
 
@@ -141,7 +139,3 @@ def test_only_what_changed_is_told_of_a_later_decision() -> None:
     assert [[detail.label for detail in step.details] for step in steps] == [["one v1", "two v1"], ["one v1"]]
     assert steps[1].at - steps[0].at < DAY
     assert steps[1].said == "judged again on gross 1.00 EUR, net 1.00"
-
-
-def test_history_is_known_by_the_header_that_the_stream_reads() -> None:
-    assert SILENT == (SILENT_HEADER, b"1")
