@@ -94,8 +94,8 @@ def test_programs_come_before_payments_in_every_partition_and_stand_in_the_catal
     records = read_all("inputs")
     for partition in range(3):
         kinds = [decode(record.value())[0] for record in records if record.partition() == partition]
-        assert kinds[:2] == ["Program", "Program"]
-        assert set(kinds[2:]) == {"Transaction"}
+        assert kinds[: len(programs)] == ["Program"] * len(programs)
+        assert set(kinds[len(programs) :]) == {"Transaction"}
     catalogue = read_all("programs")
     assert [record.key() for record in catalogue] == [program.key for program in programs]
     assert [from_datum(decode(record.value())[1]) for record in catalogue] == programs
