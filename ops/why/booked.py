@@ -20,21 +20,18 @@ _REASONS = {
 _STEPS = {"created": 1, "cleared": 2, "reverted": 2, "reversed": 3}
 
 
-def ledger_steps(facts: Facts, *, is_silent: bool) -> Iterator[Step]:
-    """Every entry of the member's cashbacks, every revision of their cases, and what was refused.
-
-    `is_silent`: the purchase is history, nobody was to be told.
-    """
+def ledger_steps(facts: Facts) -> Iterator[Step]:
+    """Every entry of the member's cashbacks, every revision of their cases, and what was refused."""
     for cashback in facts.cashbacks:
         for entry in cashback.entries:
-            yield _entry(cashback, entry, is_silent=is_silent)
+            yield _entry(cashback, entry)
         for case in cashback.cases:
             yield _case(cashback, case)
     for number, each in enumerate(facts.unbooked):
         yield _refused(each, number)
 
 
-def _entry(cashback: Cashback, entry: Entry, *, is_silent: bool) -> Step:
+def _entry(cashback: Cashback, entry: Entry) -> Step:
     amount = money(cashback.amount, cashback.asset)
     said = f"cashback {entry.transition}: {amount} by {cashback.program_id}, no. {cashback.sequence}"
     if entry.reason is not None:
@@ -46,12 +43,12 @@ def _entry(cashback: Cashback, entry: Entry, *, is_silent: bool) -> Step:
         number=(cashback.program_id, cashback.sequence, _STEPS[entry.transition]),
         what=entry.transition,
         said=said,
-        details=tuple(_about_entry(cashback, entry, is_silent=is_silent)),
+        details=tuple(_about_entry(cashback, entry)),
         figures=_figures(cashback, entry),
     )
 
 
-def _about_entry(cashback: Cashback, entry: Entry, *, is_silent: bool) -> Iterator[Detail]:
+def _about_entry(cashback: Cashback, entry: Entry) -> Iterator[Detail]:
     yield Detail("cashback", cashback.cashback_id)
     if entry.transition == "created":
         clear_at = cashback.clear_at
@@ -64,15 +61,15 @@ def _about_entry(cashback: Cashback, entry: Entry, *, is_silent: bool) -> Iterat
         moved = f"{transfer.debit} → {transfer.credit} {money(transfer.amount, cashback.asset)}{rate}"
         yield Detail("", moved)
     if not entry.deliveries:
-        yield Detail("webhook", _untold(entry, is_silent=is_silent))
+        yield Detail("webhook", _untold(entry))
     for delivery in entry.deliveries:
         yield Detail("webhook", f"{delivery.url} {_delivery(delivery)}")
 
 
-def _untold(entry: Entry, *, is_silent: bool) -> str:
+def _untold(entry: Entry) -> str:
     if entry.is_told:
         return "no endpoint of the partner wants this event"
-    return "none: loaded as history" if is_silent else "none: the partner had no endpoint"
+    return "none: loaded as history" if entry.silent else "none: the partner had no endpoint"
 
 
 def _delivery(delivery: Delivery) -> str:

@@ -77,6 +77,8 @@ class Entry:
     event_at: Micros
     posted_at: Micros
     reason: str | None
+    silent: bool = False
+    """Backfilled history: booked, and no webhook tells of it."""
     transfers: tuple[Transfer, ...] = ()
     is_told: bool = False
     deliveries: tuple[Delivery, ...] = ()

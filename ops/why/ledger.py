@@ -25,7 +25,7 @@ FROM cashbacks WHERE purchase_no = %s ORDER BY program_id, sequence
 """  # noqa: S608 - put together from constants
 _ENTRIES = f"""
 SELECT cashback_no, entry_id, transition::text, event_id, {_MICROS.format("event_at")},
-       {_MICROS.format("posted_at")}, reason
+       {_MICROS.format("posted_at")}, reason, silent
 FROM entries WHERE cashback_no = ANY (%s) ORDER BY step
 """  # noqa: S608
 _TRANSFERS = """

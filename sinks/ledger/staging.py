@@ -33,6 +33,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("event_at", "int8"),
     ("payload_hash", "bytea"),
     ("livemode", "bool"),
+    ("silent", "bool"),
     ("partner_id", "text"),
     ("member_id", "text"),
     ("transaction_id", "text"),
@@ -125,6 +126,7 @@ def _created(event: dict[str, Any], line: int, commission_bps: int) -> Staged | 
         event["livemode"],
         clear_at,
         event["basket_minor"],
+        *_silence(event),
     )
     row = (
         line,
@@ -135,6 +137,7 @@ def _created(event: dict[str, Any], line: int, commission_bps: int) -> Staged | 
         event["timestamp"] - _PG_EPOCH_MICROS,
         _digest(body, extras, figures),
         event["livemode"],
+        event["silent"],
         event["partner_id"],
         event["member_id"],
         event["transaction_id"],
@@ -172,6 +175,7 @@ def _resolved(record: str, transition: str, event: dict[str, Any], line: int) ->
     if fault is not None:
         return fault
     body = webhook_body(record, event)
+    figures = (event["program_version"], event["sequence"], event["livemode"], *_silence(event))
     head = (
         line,
         RESOLVED,
@@ -179,8 +183,9 @@ def _resolved(record: str, transition: str, event: dict[str, Any], line: int) ->
         event["cashback_transaction_id"],
         event["event_id"],
         event["timestamp"] - _PG_EPOCH_MICROS,
-        _digest(body, extras, (event["program_version"], event["sequence"], event["livemode"])),
+        _digest(body, extras, figures),
         event["livemode"],
+        event["silent"],
         event["partner_id"],
         event["member_id"],
         event["transaction_id"],
@@ -217,6 +222,11 @@ def _fault(event: dict[str, Any], extras: tuple[str, ...]) -> Refused | None:
     if len(joined) > TEXT_BYTES_MAX // 4 and max(len(text.encode()) for text in texts) > TEXT_BYTES_MAX:
         return Refused("invalid", f"a text is longer than {TEXT_BYTES_MAX} bytes")
     return None
+
+
+def _silence(event: dict[str, Any]) -> tuple[str, ...]:
+    """What silence adds to a digest; else nothing, so that events posted before keep theirs."""
+    return ("silent",) if event["silent"] else ()
 
 
 def _digest(body: bytes, texts: Any, figures: Any) -> bytes:

@@ -40,18 +40,20 @@ FROM staged WHERE step = 1 ORDER BY entry_id
 ON CONFLICT DO NOTHING
 """
 
-# Messages are kept as soon as the partner has an endpoint, queued for those that want them now.
+# Messages are kept as soon as the partner has an endpoint, queued for those that want them now. Of history
+# nobody is told, not even later.
 _TELL = """
 told AS (
     INSERT INTO webhook_messages (entry_id, event_id, body)
     SELECT entry_id, event_id, body FROM {posted} JOIN staged USING (entry_id)
-    WHERE (partner_id, livemode) IN (SELECT partner_id, livemode FROM webhook_endpoints)
+    WHERE NOT staged.silent
+      AND (partner_id, livemode) IN (SELECT partner_id, livemode FROM webhook_endpoints)
 ), queued AS (
     INSERT INTO webhook_queue (endpoint_id, cashback_no, step, entry_id)
     SELECT endpoint_id, cashback_no, step, entry_id
     FROM {posted} JOIN staged USING (entry_id)
     JOIN webhook_endpoints USING (partner_id, livemode)
-    WHERE disabled_at IS NULL AND 'cashback.' || staged.transition = ANY (event_types)
+    WHERE NOT staged.silent AND disabled_at IS NULL AND 'cashback.' || staged.transition = ANY (event_types)
 )
 """
 
@@ -77,9 +79,9 @@ WITH made AS (
         funding_account, pending_account, commission_pending_account
 ), entered AS (
     INSERT INTO entries (entry_id, cashback_no, transition, step, event_id, event_at, payload_hash,
-        basket_minor, employee_id, receipt_id, webhook_id)
+        basket_minor, employee_id, receipt_id, webhook_id, silent)
     SELECT entry_id, cashback_no, 'created', 1, event_id, event_at, payload_hash,
-        basket_minor, employee_id, receipt_id, webhook_id
+        basket_minor, employee_id, receipt_id, webhook_id, silent
     FROM made JOIN staged USING (entry_id) ORDER BY entry_id
 ), moved AS (
     INSERT INTO transfers (entry_id, leg, debit_account, credit_account, asset, amount)
@@ -110,8 +112,10 @@ WITH found AS MATERIALIZED (
     WHERE step = 2 AND bound.transaction_id = staged.transaction_id
       AND bound.partner_id = staged.partner_id AND bound.livemode = staged.livemode
 ), entered AS (
-    INSERT INTO entries (entry_id, cashback_no, transition, step, event_id, event_at, payload_hash, reason)
-    SELECT entry_id, cashback_no, transition::transition, step, event_id, event_at, payload_hash, reason
+    INSERT INTO entries (entry_id, cashback_no, transition, step, event_id, event_at, payload_hash, reason,
+        silent)
+    SELECT entry_id, cashback_no, transition::transition, step, event_id, event_at, payload_hash, reason,
+        silent
     FROM found JOIN staged USING (entry_id) ORDER BY entry_id
     ON CONFLICT (cashback_no, step) DO NOTHING
     RETURNING entry_id, cashback_no, transition = 'cleared' AS is_cleared

@@ -143,6 +143,7 @@ def test_the_same_event_twice_in_one_batch_counts_once(book: Book) -> None:
     [
         ([created(), created(amount=2_000)], "conflict"),
         ([created(), cleared(created()), cleared(created(), timestamp=1_800_000_000_000_000)], "conflict"),
+        ([created(), created(silent=True)], "conflict"),
         ([created(), cleared(created()), reverted(created())], "resolved_otherwise"),
         ([created(), cleared(created(), partner_id="other")], "conflict"),
         ([cleared(created())], "created_missing"),

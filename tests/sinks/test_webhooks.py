@@ -105,6 +105,30 @@ def test_what_was_posted_before_is_not_told_again(scene: Scene) -> None:
     assert scene.sql("SELECT count(*) FROM webhook_queue") == [(2,)]
 
 
+def test_history_is_booked_and_marked_and_nobody_is_ever_told(scene: Scene) -> None:
+    scene.endpoint("/hook")
+    history = [created("old", silent=True), reverted(created("old"), silent=True)]
+    assert scene.book.post(*history, created(), cleared(created())).entries == 4
+    assert scene.book.post(*history).repeated == 2
+    assert scene.sql(
+        "SELECT transaction_ref, transition::text, entries.silent FROM entries "
+        "JOIN cashbacks USING (cashback_no) JOIN purchases USING (purchase_no) ORDER BY 1, 2"
+    ) == [
+        ("old", "created", True),
+        ("old", "reverted", True),
+        ("order-1", "cleared", False),
+        ("order-1", "created", False),
+    ]
+    told = [(created()[1]["event_id"],), (cleared(created())[1]["event_id"],)]
+    assert scene.sql("SELECT event_id FROM webhook_messages ORDER BY entry_id") == told
+    assert scene.sql("SELECT count(*) FROM webhook_queue") == [(2,)]
+    scene.endpoint("/later")
+    scene.dispatch()
+    scene.delivered(2)
+    assert scene.receiver.ids("/hook") == [event_id for (event_id,) in told]
+    assert scene.receiver.ids("/later") == []
+
+
 def test_an_endpoint_gets_the_types_it_wants_and_is_signed_with_both_secrets(
     scene: Scene,
 ) -> None:

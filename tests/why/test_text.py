@@ -139,3 +139,13 @@ def test_only_what_changed_is_told_of_a_later_decision() -> None:
     assert [[detail.label for detail in step.details] for step in steps] == [["one v1", "two v1"], ["one v1"]]
     assert steps[1].at - steps[0].at < DAY
     assert steps[1].said == "judged again on gross 1.00 EUR, net 1.00"
+
+
+def test_the_ledger_says_what_was_booked_as_history() -> None:
+    (cashback,) = whole().cashbacks
+    untold = [
+        replace(each, is_told=False, deliveries=(), silent=n == 0) for n, each in enumerate(cashback.entries)
+    ]
+    life = life_of(replace(whole(), cashbacks=(replace(cashback, entries=tuple(untold)),)))
+    told = [detail.said for step in life.steps for detail in step.details if detail.label == "webhook"]
+    assert told == ["none: loaded as history", "none: the partner had no endpoint"]
