@@ -38,6 +38,8 @@ from schemas.programs import from_datum
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, REVERSAL_CASES, Topic
 
 SHOWN_MAX = 10
+SIMULATED = ", to the byte as `simulate` has them"
+"""Ends the subjects that were held against `simulate`."""
 SILENCE_S = 30.0
 _RECORDS_A_POLL = 5_000
 _POLL_S = 0.1
@@ -70,6 +72,11 @@ class Verdict:
     def differences(self) -> int:
         """All of them."""
         return sum(self.differing.values())
+
+    @property
+    def simulated(self) -> int:
+        """Records that were held against `simulate`."""
+        return sum(count for subject, count in self.compared.items() if subject.endswith(SIMULATED))
 
     def add(self, subject: str, compared: int, differences: list[Difference]) -> None:
         """Note what was found of one subject."""
@@ -177,7 +184,7 @@ class _Side:
         if self._simulated is not None:
             for topic in COMPARED:
                 compared, differences = compare_topic(self._simulated, topic, records(self._settings, topic))
-                verdict.add(f"{topic.name}, to the byte with `simulate`", compared, differences)
+                verdict.add(f"{topic.name}{SIMULATED}", compared, differences)
         return verdict
 
     def compare_books(self, received: Path) -> Verdict:

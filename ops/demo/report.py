@@ -61,7 +61,9 @@ def conclude(console: Console, outcome: Outcome, *, options: Options, data: Path
     console.print("Reconciliation: the ledger by month", style="bold")
     console.print(_reconciliation(outcome.reconciliation))
     console.print()
-    console.print("Compared with an independent recomputation of the same input", style="bold")
+    console.print(
+        "Compared with an independent recomputation of the same input, and with `simulate`", style="bold"
+    )
     console.print(_comparison(outcome))
     for sentence in outcome.verdict.shown:
         console.print(f"  {sentence}", style="red", highlight=False, markup=False)
@@ -85,6 +87,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "webhooks_delivered": figures.delivered,
         "ledger_entries": figures.posted,
         "proof": outcome.proof,
+        "simulate_compared": outcome.verdict.simulated,
         "oracle_differences": outcome.verdict.differences,
         "seconds": round(outcome.seconds, 1),
         "tx_per_s": round(outcome.decided_per_s),
