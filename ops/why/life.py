@@ -37,9 +37,7 @@ class Life:
 def life_of(facts: Facts) -> Life:
     """The life of what one member bought under one reference."""
     told = fates(facts.inputs)
-    opener = opening(told)
-    booked = ledger_steps(facts, is_silent=opener is not None and opener.silent)
-    steps = [*input_steps(told), *decision_steps(facts, told), *booked]
+    steps = [*input_steps(told), *decision_steps(facts, told), *ledger_steps(facts)]
     transaction_id = ids.transaction_id(facts.livemode, facts.partner_id, facts.member_id, facts.external_id)
     mode = "" if facts.livemode else ", test"
     return Life(
