@@ -14,10 +14,7 @@ from ops.torture.strike import Strike
 from ops.torture.system import LEDGER, RIVAL, WEBHOOKS
 
 CUT_S_MAX = 60.0
-_ENABLE = """
-UPDATE webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL
-WHERE disabled_at IS NOT NULL RETURNING endpoint_id
-"""
+_DISABLED = "SELECT endpoint_id FROM webhook_endpoints WHERE disabled_at IS NOT NULL"
 
 
 def kill_ledger(strike: Strike) -> None:
@@ -150,8 +147,13 @@ def _heal_after(strike: Strike, seconds: float) -> None:
 
 def _enable_endpoints(strike: Strike) -> None:
     """What an operator does when a receiver that said 410 is back."""
-    table = Table(strike.system.postgres.url)
+    from sinks.webhooks.endpoints import enable
+
+    url = strike.system.postgres.url
+    table = Table(url)
     try:
-        strike.note(f"{len(table.rows(_ENABLE))} endpoints enabled again")
+        disabled = [endpoint_id for (endpoint_id,) in table.rows(_DISABLED)]
     finally:
         table.close()
+    missed = sum(enable(url, endpoint_id) for endpoint_id in disabled)
+    strike.note(f"{len(disabled)} endpoints enabled again, {missed} messages queued that they missed")

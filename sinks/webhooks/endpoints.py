@@ -25,6 +25,26 @@ VALUES (%s, %s, %s, %s, %s) ON CONFLICT (partner_id, livemode, url) DO NOTHING R
 """
 
 
+_DISABLED_AT = "SELECT disabled_at FROM webhook_endpoints WHERE endpoint_id = %s"
+_CATCH_UP = """
+INSERT INTO webhook_queue (endpoint_id, cashback_no, step, entry_id)
+SELECT endpoint_id, cashback_no, step, entry_id
+FROM webhook_endpoints
+JOIN purchases USING (partner_id, livemode)
+JOIN cashbacks USING (purchase_no)
+JOIN entries USING (cashback_no)
+JOIN webhook_messages USING (entry_id)
+WHERE endpoint_id = %(endpoint)s AND posted_at >= %(since)s - interval '1 minute'
+  AND 'cashback.' || entries.transition = ANY (event_types)
+  AND NOT EXISTS (
+      SELECT FROM webhook_attempts AS past
+      WHERE past.endpoint_id = %(endpoint)s AND past.entry_id = entries.entry_id
+        AND past.outcome IN ('delivered', 'repeated'))
+ON CONFLICT DO NOTHING
+"""
+_ENABLE = "UPDATE webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL WHERE endpoint_id = %s"
+
+
 class EndpointRefused(ValueError):
     """An endpoint that cannot be registered. The message names the field, the problem and the remedy."""
 
@@ -68,6 +88,25 @@ def register(
             f"url: {partner_id} has an endpoint with this URL already; disable or rotate that one"
         )
     return Endpoint(row[0], partner_id, livemode, url, secret)
+
+
+def enable(database_url: str, endpoint_id: int) -> int:
+    """Send to a disabled endpoint again, first what was booked since it was disabled; how many those are.
+
+    Raises `EndpointRefused` when there is no such endpoint; one that is not disabled stays as it is.
+    """
+    with psycopg.connect(database_url) as connection:
+        # Waits for the batches that are being booked and lets none begin: what they post is queued either
+        # by them or here, and nothing gets in front of what the same cashback said before.
+        connection.execute("LOCK TABLE webhook_endpoints IN ACCESS EXCLUSIVE MODE")
+        row = connection.execute(_DISABLED_AT, (endpoint_id,)).fetchone()
+        if row is None:
+            raise EndpointRefused(f"endpoint_id: there is no endpoint {endpoint_id}; register one")
+        if row[0] is None:
+            return 0
+        missed = connection.execute(_CATCH_UP, {"endpoint": endpoint_id, "since": row[0]}).rowcount
+        connection.execute(_ENABLE, (endpoint_id,))
+    return missed
 
 
 def new_secret() -> str:

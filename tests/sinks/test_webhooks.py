@@ -13,7 +13,7 @@ import pytest
 from ops.settings import Settings
 from schemas.webhooks import webhook_body
 from sinks.webhooks.dispatcher import Dispatcher
-from sinks.webhooks.endpoints import register
+from sinks.webhooks.endpoints import EndpointRefused, enable, register
 from sinks.webhooks.figures import figures
 from tests.eventually import eventually
 from tests.sinks.conftest import Processes
@@ -178,6 +178,31 @@ def test_410_disables_at_once_and_keeps_what_is_queued(
     assert scene.sql("SELECT count(*) FROM webhook_queue") == [(1,)]
     assert scene.sql("SELECT count(*) FROM webhook_messages") == [(2,)]
     assert len(scene.receiver.received) == 1
+
+
+def test_an_endpoint_that_is_enabled_again_gets_first_what_it_missed(scene: Scene) -> None:
+    scene.endpoint("/gone")
+    scene.book.post(created("before"))
+    scene.dispatch()
+    scene.delivered(1)
+    scene.receiver.always["/gone"] = Reply(410)
+    scene.book.post(created())
+    eventually(scene.disabled, timeout_s=15)
+    scene.book.post(cleared(created()), created("later"))
+    [(endpoint_id,)] = scene.sql("SELECT endpoint_id FROM webhook_endpoints")
+    scene.receiver.always["/gone"] = Reply(200)
+    assert enable(scene.url, endpoint_id) == 2
+    assert enable(scene.url, endpoint_id) == 0
+    scene.delivered(4)
+    told = scene.sql("SELECT event_id FROM webhook_messages ORDER BY entry_id")
+    got = scene.receiver.ids("/gone")
+    assert sorted(set(got)) == sorted(event_id for (event_id,) in told)
+    assert got.index(created()[1]["event_id"]) < got.index(cleared(created())[1]["event_id"])
+
+
+def test_an_endpoint_that_is_not_there_is_not_enabled(scene: Scene) -> None:
+    with pytest.raises(EndpointRefused, match="endpoint_id: there is no endpoint 7"):
+        enable(scene.url, 7)
 
 
 def test_retry_after_is_honoured_for_the_whole_endpoint(
