@@ -1,11 +1,14 @@
 """Topics of one test on the shared broker, and a way to read them whole."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import Message
+from confluent_kafka.admin import AdminClient
 
 from ops import topics
+from ops.partitions.reading import Partition
 from ops.settings import Settings
 
 ReadAll = Callable[[str], list[Message]]
@@ -25,13 +28,11 @@ def read_all(settings: Settings) -> ReadAll:
 
     def read(name: str) -> list[Message]:
         topic = settings.topic_prefix + name
-        consumer = Consumer({"bootstrap.servers": settings.brokers, "group.id": "reads-all", "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": settings.brokers, "log_level": 0})
         found: list[Message] = []
-        for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-            _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-            found += consumer.consume(end, timeout=10) if end else []
-        consumer.close()
+        for number in sorted(admin.list_topics(topic, timeout=10).topics[topic].partitions):
+            with closing(Partition(settings.brokers, topic, number)) as partition:
+                found += partition.read(*partition.bounds())
         return found
 
     return read
