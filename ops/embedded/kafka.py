@@ -118,15 +118,19 @@ class Kafka:
             "log_level": 0,
             "reconnect.backoff.max.ms": 100,
         }
-        client = AdminClient(quiet)
+        client, own = AdminClient(quiet), self._cluster_id()
         while time.monotonic() < deadline:
             if self.has_ended():
                 raise StartError(f"Kafka ended while starting. The end of {self.log}:\n{tail(self.log)}")
             try:
-                if client.list_topics(timeout=0.5).brokers:
-                    return
+                answer = client.list_topics(timeout=0.5)
             except KafkaException:
                 continue
+            if (answer.cluster_id or own) != own:
+                self.stop()
+                raise StartError(f"another Kafka took {self.bootstrap} in the same moment: start again")
+            if answer.brokers:
+                return
         self.stop()
         raise StartError(
             f"Kafka did not answer in {self.start_timeout_s:.0f} s. The end of its log:\n{tail(self.log)}"
@@ -191,8 +195,17 @@ class Kafka:
         remembered.write_text(json.dumps({"broker": port, "controller": controller_port}))
         return port, controller_port
 
+    def _cluster_id(self) -> str:
+        """What this broker's own directory was formatted for."""
+        lines = self._meta.read_text(encoding="utf-8").splitlines()
+        return next(line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id="))
+
+    @property
+    def _meta(self) -> Path:
+        return self.directory / "log" / "meta.properties"
+
     def _format(self) -> None:
-        if (self.directory / "log" / "meta.properties").exists():
+        if self._meta.exists():
             return
         cluster_id = self.node.cluster_id or str(uuid.uuid4())
         tool = [*self._java(), "kafka.tools.StorageTool", "format"]

@@ -17,6 +17,7 @@ from ops.embedded import java
 from ops.embedded.children import StartError, end_leftover, start_tethered, stop
 from ops.embedded.jars import Jar, read_lock
 from ops.embedded.kafka import Kafka
+from ops.embedded.ports import free_port
 from ops.embedded.postgres import Postgres
 from tests.eventually import eventually
 
@@ -73,6 +74,18 @@ def test_a_topic_nobody_created_does_not_appear(broker: str, topic_prefix: str) 
     client = AdminClient({"bootstrap.servers": broker})
     client.list_topics(f"{topic_prefix}unknown", timeout=5)
     assert f"{topic_prefix}unknown" not in client.list_topics(timeout=5).topics
+
+
+def test_a_broker_whose_port_another_one_took_meanwhile_is_not_taken_for_it(
+    kafka: Kafka, data_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = int(kafka.bootstrap.rpartition(":")[2])
+    monkeypatch.setattr("ops.embedded.kafka.free_port", lambda wanted=None: wanted or free_port())
+    late = Kafka(data_directory, kafka.home, say=print, port=taken)
+    with pytest.raises(StartError, match=r"ended while starting|another Kafka took"):
+        late.start()
+    assert late.has_ended() or late._child is None
+    assert AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=5).brokers
 
 
 def test_each_test_gets_an_empty_database_of_a_real_server(database: str) -> None:
