@@ -77,7 +77,10 @@ def compare(
     if as_json:
         typer.echo(json.dumps(figures_of(moved)))
     else:
-        show(console, moved)
+        with console.capture() as shown:
+            show(console, moved)
+        # Tables are padded to their width: nobody needs blanks at the end of a line.
+        typer.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
         if html is not None:
             console.print(f"\nAs a page with charts: {html}", highlight=False, soft_wrap=True)
     _complain(moved)

@@ -138,6 +138,8 @@ def _month(earned: Earned) -> str:
 
 
 BUCKETS_MAX = 12
+SPREAD_MIN = 10
+"""Members who gain or lose; fewer are told one by one, not in buckets."""
 _SHARE_INSIDE = 0.98
 """Of the members who gain or lose: so many lie inside the closed buckets."""
 
@@ -164,7 +166,7 @@ def _median(ordered: list[int]) -> int:
 def _buckets(differences: list[int]) -> list[Bucket]:
     """Those who lose or gain in buckets of one round width; the outermost may be open."""
     sizes = sorted(abs(each) for each in differences if each)
-    if not sizes:
+    if len(sizes) < SPREAD_MIN:
         return []
     width = _round_width(sizes[int((len(sizes) - 1) * _SHARE_INSIDE)])
     counts: Counter[int] = Counter()

@@ -146,10 +146,13 @@ def _members(spread: Spread, changed: list[Moved], asset: str) -> str:
     chart = charts.rows("How many members gain or lose how much", described, groups)
     shown = changed[:TOP_MEMBERS]
     table = _table("member", f"The {len(shown)} largest changes", shown, TOP_MEMBERS)
+    caption = (
+        f"How many members gain or lose how much over the whole time. {spread.unchanged:,} see no change."
+    )
+    figure = f"<figure><figcaption>{caption}</figcaption>{chart}</figure>" if groups else ""
     return f"""
 <h3>By member</h3>
-<figure><figcaption>How many members gain or lose how much over the whole time. {spread.unchanged:,} more see
-no change.</figcaption>{chart}</figure>
+{figure}
 {table}"""
 
 

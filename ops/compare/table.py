@@ -40,7 +40,8 @@ def show(console: Console, moved: Movement) -> None:
         changed = [line for line in moved.of(moved.members, asset) if line.difference]
         if changed:
             console.print(_table("member", changed, TOP_MEMBERS))
-            console.print(_bars(moved.spreads[asset].buckets, asset))
+        if buckets := moved.spreads[asset].buckets:
+            console.print(_bars(buckets, asset))
 
 
 def as_json(moved: Movement) -> dict[str, Any]:

@@ -87,14 +87,17 @@ def purchases(total: Moved) -> str:
 
 def members(spread: Spread, asset: str) -> str:
     """How the difference falls on members."""
-    gaining = count_of(spread.gaining, "member")
-    text = f"{gaining} would gain"
-    if spread.gaining:
-        text += f" (half of them at most {amount(spread.median_gain, asset)})"
-    text += f", {spread.losing:,} would lose"
-    if spread.losing:
-        text += f" (half of them at most {amount(spread.median_loss, asset)})"
-    return f"{text}, {spread.unchanged:,} would see no change."
+    gain = (
+        f"{count_of(spread.gaining, 'member')} would gain{_half(spread.gaining, spread.median_gain, asset)}"
+    )
+    loss = f"{spread.losing:,} would lose{_half(spread.losing, spread.median_loss, asset)}"
+    return f"{gain}, {loss}, {spread.unchanged:,} would see no change."
+
+
+def _half(number: int, median: int, asset: str) -> str:
+    if number < 2:
+        return f" {amount(median, asset)}" if number else ""
+    return f" (half of them at most {amount(median, asset)})"
 
 
 def bucket(of: Bucket, asset: str) -> str:

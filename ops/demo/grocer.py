@@ -20,7 +20,7 @@ PROGRAMS_FILE = Path(__file__).with_name("programs.yaml")
 UNTIL: Micros = from_iso("2018-02-01T00:00:00Z", "until")
 """When the demo's clock stops: every hold of the year is over."""
 
-HOUSEHOLDS_DEFAULT = 500
+HOUSEHOLDS_DEFAULT = 200
 
 REFUNDED_SHARE = 0.05
 FULL_SHARE = 0.3

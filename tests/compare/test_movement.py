@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ops.compare import charts, words
 from ops.compare.judged import Earned, Files, Judged, judge
-from ops.compare.movement import BUCKETS_MAX, Moved, Movement, movement
+from ops.compare.movement import BUCKETS_MAX, SPREAD_MIN, Moved, Movement, Spread, movement
 from ops.compare.page import page
 from ops.compare.table import as_json
 from ops.settings import Settings
@@ -79,7 +79,7 @@ def test_every_member_who_gains_or_loses_lies_in_exactly_one_bucket(differences:
         low = -(10**9) if bucket.low is None else bucket.low
         high = 10**9 if bucket.high is None else bucket.high
         assert bucket.members == sum(low <= change < high for change in changed)
-    assert sum(bucket.members for bucket in buckets) == len(changed)
+    assert sum(bucket.members for bucket in buckets) == (len(changed) if len(changed) >= SPREAD_MIN else 0)
 
 
 @given(st.integers(0, 10**14))
@@ -109,6 +109,10 @@ def test_the_sentences_say_more_less_and_as_much() -> None:
     assert words.sentence(more).endswith("instead of 100.00 EUR: 25.00 EUR more (+25.0 %).")
     assert "25.00 EUR less (-20.0 %)" in words.sentence(Moved("EUR", "all", 12_500, 10_000))
     assert "as much as before" in words.sentence(Moved("EUR", "all", 1, 1))
+    spread = Spread(gaining=1, losing=2, unchanged=3, median_gain=5, median_loss=7)
+    assert words.members(spread, "EUR") == (
+        "1 member would gain 0.05 EUR, 2 would lose (half of them at most 0.07 EUR), 3 would see no change."
+    )
     assert words.sentence(Moved(POINTS, "all", 0, 50)).endswith("instead of 0 points: 50 points more.")
 
 

@@ -25,7 +25,8 @@ from schemas.program_files import PlainLoader
 
 PAGES = sorted((Path(__file__).parents[2] / "ops" / "docs").glob("*.md"))
 OUTPUTS = ("--events", "--decisions")
-INPUTS = ("--programs", "--transactions", "--entitlements")
+INPUTS = ("--programs", "--against", "--transactions", "--entitlements")
+COMMANDS = ("simulate", "compare")
 _SPAN = re.compile(r"`([^`]+)`")
 
 
@@ -118,9 +119,9 @@ def _run_commands(page: Path, block: Block) -> tuple[list[str], dict[str, str], 
     told = ""
     for command in re.findall(r"^\$ (?:.*\\\n)*.*\n", block.text, re.M):
         words = shlex.split(command.removeprefix("$ ").replace("\\\n", " "))
-        if words[:2] != ["cashback", "simulate"]:
-            raise PageWrong(f"{page.name}:{block.line}: only `cashback simulate` is run, not {words[:2]}")
-        answer = CliRunner().invoke(build("simulate"), words[1:])
+        if words[0] != "cashback" or words[1] not in COMMANDS:
+            raise PageWrong(f"{page.name}:{block.line}: only {COMMANDS} are run, not {words[:2]}")
+        answer = CliRunner().invoke(build(words[1]), words[1:])
         if answer.exception is not None and not isinstance(answer.exception, SystemExit):
             raise answer.exception
         told += command + answer.output + (f"[{answer.exit_code}]\n" if answer.exit_code else "")
