@@ -32,9 +32,9 @@ class Settlement:
         self._counts = counts
 
     def decide(self, who: PurchaseId, purchase: Purchase, cause: Cause) -> None:
-        """Publishes what was decided, once no pair waits for its budget any more."""
+        """Publishes what was decided, once no pair waits for its budget to be decided at all."""
         for pair in purchase.pairs:
-            if pair.stake is not None and pair.stake.waits:
+            if pair.stake is not None and pair.stake.waits and _is_undecided(pair):
                 return
         figures = self._judge.figures(who, purchase)
         self._outcomes.decision(who, announce.decision(who, purchase, cause.occurred_at, figures))
@@ -79,10 +79,9 @@ class Settlement:
         program = self._catalogue.get(pair.program_id, pair.version)
         assert pair.stake is not None
         pair.stake.waits = False
-        if pair.sequence and not (program.is_loyalty and not pair.pending and not pair.cleared):
+        if not _is_undecided(pair):
             wanted = max(0, judging.reward_now(purchase, pair, program) - pair.cleared_sum)
             wanted = self._allowed(who, pair, program, wanted, cause, may_raise=True)
-            self.decide(who, purchase, cause)
             self.make_pending(who, purchase, pair, program, wanted, cause)
         else:
             self._judge.resolve(who, purchase, pair, program, cause)
@@ -144,3 +143,9 @@ class Settlement:
     def _emit(self, who: PurchaseId, record: str, datum: Datum) -> None:
         self._counts[record] += 1
         self._outcomes.event(who, record, datum)
+
+
+def _is_undecided(pair: Pair) -> bool:
+    """Of a pair that waits: whether it never earned, or is to redeem anew; else it only may earn more."""
+    is_redeeming = pair.stake is not None and pair.stake.redeemed
+    return not pair.sequence or (is_redeeming and not pair.pending and not pair.cleared)
