@@ -33,7 +33,7 @@ def assert_agreement(history: History) -> None:
         name: counts[name] for name in ("judged", "duplicate", "over_refunded")
     }
     assert found.counts["applied"] == counts["applied"]
-    assert found.counts["conflict"] == counts["conflict"]
+    assert found.counts["conflict"] == counts["conflict"] + counts["entitlement_conflict"]
     assert found.counts["parked_conflict"] == counts["misplaced"]
     waited = sum(counts[fate] for fate in ("joined", "misplaced", "expired", "parked"))
     assert (found.counts["parked"], found.counts["parked_too_long"]) == (waited, counts["expired"])
