@@ -164,13 +164,14 @@ def _median(ordered: list[int]) -> int:
 
 
 def _buckets(differences: list[int]) -> list[Bucket]:
-    """Those who lose or gain in buckets of one round width; the outermost may be open."""
+    """Of ordered differences: buckets of one round width; the outermost may be open."""
     sizes = sorted(abs(each) for each in differences if each)
     if len(sizes) < SPREAD_MIN:
         return []
-    width = _round_width(sizes[int((len(sizes) - 1) * _SHARE_INSIDE)])
+    is_one_sided = differences[0] >= 0 or differences[-1] <= 0
+    reach = BUCKETS_MAX if is_one_sided else BUCKETS_MAX // 2
+    width = _round_width(sizes[int((len(sizes) - 1) * _SHARE_INSIDE)], reach - 1)
     counts: Counter[int] = Counter()
-    reach = BUCKETS_MAX // 2
     for each in filter(None, differences):
         place = min(reach, (abs(each) - 1) // width + 1)
         counts[place if each > 0 else -place] += 1
@@ -184,8 +185,8 @@ def _bucket(place: int, width: int, reach: int, members: int) -> Bucket:
     return Bucket(None if place == -reach else place * width, (place + 1) * width, members)
 
 
-def _round_width(largest: int) -> int:
-    """1, 2 or 5 times a power of ten, so that the closed buckets reach to about `largest`."""
-    wanted = max(1, -(-largest // (BUCKETS_MAX // 2 - 1)))
+def _round_width(largest: int, closed: int) -> int:
+    """1, 2 or 5 times a power of ten, so that so many closed buckets reach to `largest`."""
+    wanted = max(1, -(-largest // closed))
     power = int(10 ** (len(str(wanted)) - 1))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= wanted)
