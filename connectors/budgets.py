@@ -24,9 +24,6 @@ is what idle partitions may hold.
 """
 
 
-"""What can become of a request. `closed`: it was given less than it asked for, or nothing."""
-
-
 class BudgetId(NamedTuple):
     """`scope`: total, or a day YYYY-MM-DD."""
 

@@ -9,3 +9,12 @@ class Rows(Protocol):
     def get(self, key: bytes) -> bytes | None: ...
     def put(self, key: bytes, value: bytes) -> None: ...
     def delete(self, key: bytes) -> None: ...
+
+
+class MemoryRows(dict[bytes, bytes]):
+    """Rows in memory, thrown away with the run."""
+
+    put = dict.__setitem__
+
+    def delete(self, key: bytes) -> None:
+        self.pop(key, None)

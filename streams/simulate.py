@@ -16,6 +16,7 @@ from streams.budgets import WholeBudgets
 from streams.conflicts import Conflicting
 from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
+from streams.rows import MemoryRows
 from streams.settlement import Datum
 
 _EXTRA = ("partner_id", "member_id", "program_id", "program_version", "sequence", "livemode")
@@ -89,15 +90,6 @@ class SimulationResult:
         )
 
 
-class _Rows(dict[bytes, bytes]):
-    """Rows in memory, thrown away with the run."""
-
-    put = dict.__setitem__
-
-    def delete(self, key: bytes) -> None:
-        self.pop(key, None)
-
-
 def simulate(
     programs: Iterable[ProgramSpec | dict[str, Any]],
     transactions: Iterable[object],
@@ -116,7 +108,7 @@ def simulate(
     keep less.
     """
     result = SimulationResult() if into is None else into
-    rows = _Rows()
+    rows = MemoryRows()
     log = MemberLog(
         rows,
         result,

@@ -16,6 +16,7 @@ from schemas.transactions import REFUNDED, SETTLED, Transaction
 from streams.leases import LeasedBudgets
 from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
+from streams.rows import MemoryRows
 
 Datum = dict[str, Any]
 START: Micros = 1_706_745_600_000_000
@@ -28,15 +29,6 @@ class Exceeded(Exception):
     """A budget was exceeded, or too much of it was left, or somebody waits for ever."""
 
 
-class Rows(dict[bytes, bytes]):
-    """The rows of a partition."""
-
-    put = dict.__setitem__
-
-    def delete(self, key: bytes) -> None:
-        self.pop(key, None)
-
-
 class Partition:
     """One partition: its log, and a worker that decides on it until it crashes."""
 
@@ -44,13 +36,13 @@ class Partition:
         self.world = world
         self.number = number
         self.log: list[Transaction | Datum] = []
-        self.rows: Rows = Rows()
+        self.rows = MemoryRows()
         self.at = 0
         self.begin()
 
     def begin(self) -> None:
         """A worker takes over at what was committed."""
-        self.now = Rows(self.rows)
+        self.now = MemoryRows(self.rows)
         self.next = self.at
         self.requests: list[Datum] = []
         self.events: list[tuple[str, Datum]] = []
@@ -76,7 +68,7 @@ class Partition:
 
     def commit(self) -> None:
         """All of it, or nothing."""
-        self.rows, self.at = Rows(self.now), self.next
+        self.rows, self.at = MemoryRows(self.now), self.next
         self.world.requests += self.requests
         for record, datum in self.events:
             self.world.book(record, datum)

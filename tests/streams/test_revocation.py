@@ -9,7 +9,8 @@ from schemas.times import from_iso
 from schemas.transactions import from_json
 from streams.budgets import WholeBudgets
 from streams.member_log import MemberLog
-from streams.simulate import SimulationResult, _Rows
+from streams.rows import MemoryRows
+from streams.simulate import SimulationResult
 from tests.streams.told import Line, campaign, instant, payment, stamps, story
 
 
@@ -17,7 +18,7 @@ class Log:
     """A log of one partition that takes revocations among payments."""
 
     def __init__(self, *programs: Line) -> None:
-        rows = _Rows()
+        rows = MemoryRows()
         self.result = SimulationResult()
         self.log = MemberLog(rows, self.result, WholeBudgets(rows), refund_horizon_days=180, parked_days=60)
         for program in programs:
