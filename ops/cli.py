@@ -48,6 +48,9 @@ COMMANDS = {
     "why": Command("ops.commands.why:why", "Tell the life of one payment, and why it earned what it did"),
     "revoke": Command("ops.commands.revoke:revoke", "Take a pending cashback back, with who and why"),
     "reconcile": Command("ops.commands.reconcile:reconcile_command", "Each merchant by day, with proof"),
+    "audit": Command(
+        "ops.commands.audit:app", "Every manual act: who, what, why; and proof that none is gone"
+    ),
     "budgets": Command("ops.commands.budgets:budgets", "Each budget: granted, left, closed"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),

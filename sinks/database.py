@@ -1,8 +1,13 @@
 """Sessions of the sinks: bounded waits, so that neither a lost server nor a stopped process holds locks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
+
+from sinks.migrations import check
 
 WRITER_ROLE = "cashback_writer"
 CONNECT_TIMEOUT_S = 5
@@ -30,12 +35,31 @@ def session_options(application_name: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def session(database_url: str, name: str, *, role: str | None = None) -> Iterator[psycopg.Connection]:
+    """A session of a command with the tables this code knows, in autocommit, with the rights of `role` only.
+
+    Without a role, or where the server has none of this name, it keeps the rights it came with. Raises
+    `WrongSchema` naming the command that helps.
+    """
+    check(database_url)
+    with psycopg.connect(database_url, autocommit=True, **session_options(name)) as connection:
+        if role is not None:
+            become(connection, role)
+        yield connection
+
+
 def become_writer(connection: psycopg.Connection) -> bool:
     """Keep only the writer's rights (INSERT, SELECT) where the role exists; returns whether it does."""
+    return become(connection, WRITER_ROLE)
+
+
+def become(connection: psycopg.Connection, role: str) -> bool:
+    """Keep only the rights of `role` where it exists and is ours to take; returns whether it is."""
     allowed = connection.execute(
-        "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = %s", (WRITER_ROLE,)
+        "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = %s", (role,)
     ).fetchone()
     if not allowed or not allowed[0]:
         return False
-    connection.execute(f"SET ROLE {WRITER_ROLE}")
+    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
     return True
