@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import AsyncConnection, sql
 
 from sinks.migrations import check
 
 WRITER_ROLE = "cashback_writer"
+DISPATCHER_ROLE = "cashback_dispatcher"
+READER_ROLE = "cashback_reader"
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 60
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10
+
+_IS_OURS = "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = %s"
 
 
 def session_options(application_name: str) -> dict[str, Any]:
@@ -56,10 +60,21 @@ def become_writer(connection: psycopg.Connection) -> bool:
 
 def become(connection: psycopg.Connection, role: str) -> bool:
     """Keep only the rights of `role` where it exists and is ours to take; returns whether it is."""
-    allowed = connection.execute(
-        "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = %s", (role,)
-    ).fetchone()
+    allowed = connection.execute(_IS_OURS, (role,)).fetchone()
     if not allowed or not allowed[0]:
         return False
-    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    connection.execute(_set_role(role))
     return True
+
+
+async def become_dispatcher(connection: AsyncConnection) -> bool:
+    """Keep only the rights of the webhook dispatcher where the role exists; returns whether it does."""
+    allowed = await (await connection.execute(_IS_OURS, (DISPATCHER_ROLE,))).fetchone()
+    if not allowed or not allowed[0]:
+        return False
+    await connection.execute(_set_role(DISPATCHER_ROLE))
+    return True
+
+
+def _set_role(role: str) -> sql.Composed:
+    return sql.SQL("SET ROLE {}").format(sql.Identifier(role))

@@ -16,7 +16,7 @@ from schemas.clock import clock_of
 from schemas.revocations import Revocation, checked, to_datum
 from schemas.times import Micros
 from schemas.topics import INPUTS, WORKER_GROUP
-from sinks.database import session_options
+from sinks.database import READER_ROLE, session
 from sinks.places.references import find, reference
 
 BOOKED_S_MAX = 15.0
@@ -68,7 +68,7 @@ def revoke(
     Exit code 1 when it is not pending, or not booked within some seconds.
     """
     settings = settings_here(brokers=brokers, database_url=database)
-    with psycopg.connect(settings.database_url, autocommit=True, **session_options("revoke")) as connection:
+    with session(settings.database_url, "revoke", role=READER_ROLE) as connection:
         found = _pending(connection, cashback_id)
         revocation = _revocation(found, actor, reason, _now(connection, found, settings))
         with InputsWriter(settings) as writer:

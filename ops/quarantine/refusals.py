@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import psycopg
-
 from ops.quarantine.decoding import decoded, whose
 from ops.quarantine.listing import Row, Wanted
+from sinks.database import READER_ROLE, session
 
 PREFIX = "ledger:"
 """Leads the place of a refusal: ledger:topic:partition:offset."""
@@ -20,9 +19,9 @@ ORDER BY refused_at, topic, partition, record_offset
 
 
 def read_refusals(database_url: str, wanted: Wanted, *, now_ms: int) -> Iterator[tuple[Row, bytes, bytes]]:
-    """Rows, oldest first, each with key and value of its record. Raises `psycopg.Error`."""
+    """Rows, oldest first, each with key and value of its record. Raises `WrongSchema`, `psycopg.Error`."""
     since = datetime.fromtimestamp(wanted.since_ms / 1_000, UTC)
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with session(database_url, "quarantine", role=READER_ROLE) as connection:
         names = {"since": since, "reason": wanted.reason}
         for topic, partition, offset, reason, detail, key, value, refused_at in connection.cursor().stream(
             _QUERY, names

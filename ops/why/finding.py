@@ -23,7 +23,7 @@ from schemas.quarantine import REQUEUED_FROM, Place, Refusal, refusal_of
 from schemas.silence import is_silent
 from schemas.times import Micros
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, PROGRAMS, QUARANTINE, WORKER_GROUP, Topic
-from sinks.database import session_options
+from sinks.database import READER_ROLE, session
 from sinks.ledger import SINK as LEDGER
 from sinks.places import SINK as PLACES
 from sinks.places.references import Whereabouts, find, reference
@@ -60,11 +60,11 @@ class _Read:
 def facts_of(asked: Asked, settings: Settings) -> list[Facts]:
     """What is known of the payment, one for each member who has it, the ledger's first.
 
-    Raises `Unknown`, `LogUnreadable`, KafkaException, psycopg.OperationalError.
+    Raises `Unknown`, `LogUnreadable`, KafkaException, `WrongSchema`, psycopg.OperationalError.
     """
     with (
         LogReader(settings.brokers, settings.topic_prefix + WORKER_GROUP) as log,
-        psycopg.connect(settings.database_url, autocommit=True, **session_options("why")) as connection,
+        session(settings.database_url, "why", role=READER_ROLE) as connection,
     ):
         return _Search(asked, settings, connection, log).run()
 

@@ -18,7 +18,7 @@ from ops import metrics
 from ops.health import NotReady, Readiness, Ready
 from ops.logs import get_logger
 from ops.settings import Settings
-from sinks.database import session_options
+from sinks.database import become_dispatcher, session_options
 from sinks.webhooks.lane import Lane
 from sinks.webhooks.outcomes import THROTTLING, Delivered, GiveUp, Gone, Retry, judge
 from sinks.webhooks.queue import Message, Queue, Settled, Stored
@@ -71,6 +71,7 @@ class Dispatcher:
                 async with await AsyncConnection.connect(
                     self._settings.database_url, autocommit=True, **session_options("cashback webhooks")
                 ) as connection:
+                    await become_dispatcher(connection)
                     queue = Queue(connection, self._instance, stale_ms=self._settings.sink_stale_ms)
                     await queue.enter()
                     failures = 0

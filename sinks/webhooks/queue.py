@@ -189,8 +189,11 @@ class Queue:
             names = {"me": self._me, "stale_ms": self._stale_ms, "space": _LOCK_SPACE}
             gone = [row[0] async for row in await self._connection.execute(_GONE, names)]
         if gone:
-            # A stopped one may hold rows in the middle of a transaction: its session goes first.
-            await self._connection.execute(_END_GONE, {"gone": gone, "space": _LOCK_SPACE})
+            # A stopped one may hold rows in the middle of a transaction: its session goes first. To end it
+            # takes the login that both came with, which the dispatcher's role is not.
+            async with self._connection.transaction():
+                await self._connection.execute("SET LOCAL ROLE NONE")
+                await self._connection.execute(_END_GONE, {"gone": gone, "space": _LOCK_SPACE})
             await self._connection.execute(_LEAVE, {"gone": gone})
 
     async def endpoints(self) -> list[Stored]:
