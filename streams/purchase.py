@@ -159,11 +159,14 @@ class PurchaseId(msgspec.Struct, gc=False):
     member_key: bytes
     """Key of everything said about the member."""
     _transaction_id: str = ""
+    _member: str = ""
 
     @property
     def member(self) -> str:
         """The member as keys of rows spell it: partner, member and mode."""
-        return f"{self.partner_id}\x1f{self.member_id}\x1f{'1' if self.livemode else '0'}"
+        if not self._member:
+            self._member = f"{self.partner_id}\x1f{self.member_id}\x1f{'1' if self.livemode else '0'}"
+        return self._member
 
     @property
     def transaction_id(self) -> str:

@@ -3,12 +3,12 @@
 A row a month and one over all time; a day, a week and a month are sums over days.
 """
 
-from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
+from functools import lru_cache
 
 import msgspec
 
-from schemas.times import Micros, to_datetime
+from schemas.times import DAY, Micros, to_datetime
 from streams.program import Program
 from streams.purchase import PurchaseId
 from streams.rows import Rows
@@ -24,8 +24,13 @@ _decode_days = msgspec.msgpack.Decoder(dict[Day, Use]).decode
 _decode_use = msgspec.msgpack.Decoder(Use).decode
 
 
+_EPOCH: Day = date(1970, 1, 1).toordinal()
+
+
 def local_day(program: Program, at: Micros) -> Day:
     """The date on the wall of the program's schedule, UTC without one."""
+    if program.zone is UTC:
+        return _EPOCH + at // DAY
     return to_datetime(at).astimezone(program.zone).toordinal()
 
 
@@ -52,14 +57,14 @@ class Usage:
         if period == "lifetime":
             row = self._rows.get(_key(who, program_id, "*"))
             return (0, 0) if row is None else _decode_use(row)
-        first, last = first_and_last(day, period)
+        first, last, months = _span(day, period)
         count = amount = 0
-        for month in _months(first, last):
+        for month in months:
             row = self._rows.get(_key(who, program_id, month))
-            for each, use in _decode_days(row).items() if row is not None else ():
-                if first <= each <= last:
-                    count += use[0]
-                    amount += use[1]
+            if row is not None:
+                use = _within(row, first, last)
+                count += use[0]
+                amount += use[1]
         return count, amount
 
     def add(self, who: PurchaseId, program_id: str, day: Day, count: int, amount: int) -> None:
@@ -82,11 +87,24 @@ def _key(who: PurchaseId, program_id: str, month: str) -> bytes:
     return f"u{who.member}\x1f{program_id}\x1f{month}".encode()
 
 
+# Each purchase asks several times for the same few days: what is spelt or summed once is kept.
+@lru_cache(10_000)
 def _month(day: Day) -> str:
     return date.fromordinal(day).isoformat()[:7]
 
 
-def _months(first: Day, last: Day) -> Iterator[str]:
-    yield _month(first)
-    if _month(last) != _month(first):
-        yield _month(last)
+@lru_cache(10_000)
+def _span(day: Day, period: str) -> tuple[Day, Day, tuple[str, ...]]:
+    """The first and last day of a period, and the months whose rows hold them."""
+    first, last = first_and_last(day, period)
+    return first, last, tuple(dict.fromkeys((_month(first), _month(last))))
+
+
+@lru_cache(10_000)
+def _within(row: bytes, first: Day, last: Day) -> Use:
+    count = amount = 0
+    for day, use in _decode_days(row).items():
+        if first <= day <= last:
+            count += use[0]
+            amount += use[1]
+    return count, amount
