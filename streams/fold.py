@@ -5,7 +5,7 @@ Decodes, checks, keeps the clock and the quarantine; what is decided is decided 
 
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from ops.settings import Settings
 from schemas import codec, entitlements, revocations
@@ -152,10 +152,12 @@ class CashbackFold:
             if name == "Transaction":
                 transaction = from_fields(fields, plain=plain)
                 _check_key(record, transaction.key)
-                silent = bool(record.headers) and is_silent(record.headers)
-                self.log.transact(
-                    transaction, record.value or b"", record.offset, self._check_age, silent=silent
-                )
+                admit, silent = self._check_age, False
+                if record.headers:
+                    silent = is_silent(record.headers)
+                    if self._by_broker_clock:
+                        admit = partial(self._check_age, seen_at=self._seen_at(record))
+                self.log.transact(transaction, record.value or b"", record.offset, admit, silent=silent)
                 self._bad_run.good()
             elif name == "Tick":
                 self.counts["tick"] += 1
@@ -200,16 +202,21 @@ class CashbackFold:
         except Rejected:
             return 0  # a damaged stamp moves nothing; the record is judged by its own merits
 
-    def _check_age(self, transaction: Transaction) -> None:
+    def _seen_at(self, record: InputRecord) -> Micros:
+        """When an input first came: one that was requeued is as old as it was when it was set aside."""
+        return first_seen_ms(record.headers, self.log.clock // 1_000) * 1_000
+
+    def _check_age(self, transaction: Transaction, seen_at: Micros | None = None) -> None:
         """Nobody back-dates past a hold. A repetition may come at any time: it changes nothing."""
         if not self._by_broker_clock:
             return
-        occurred_at = transaction.occurred_at
-        if occurred_at < self.log.clock - self._oldest:
-            limit = to_iso(self.log.clock - self._oldest)
+        occurred_at, clock = transaction.occurred_at, self.log.clock
+        oldest = (clock if seen_at is None else seen_at) - self._oldest
+        if occurred_at < oldest:
+            limit = to_iso(oldest)
             raise Untimely("occurred_at", f"{to_iso(occurred_at)} is before {limit}", "send payments sooner")
-        if occurred_at > self.log.clock + self._newest:
-            limit = to_iso(self.log.clock + self._newest)
+        if occurred_at > clock + self._newest:
+            limit = to_iso(clock + self._newest)
             raise Untimely(
                 "occurred_at", f"{to_iso(occurred_at)} is after {limit}", "set the sender's clock right"
             )

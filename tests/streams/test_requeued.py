@@ -48,3 +48,30 @@ def test_a_refund_that_was_given_up_joins_its_purchase_when_it_is_requeued_after
     partition.take(transaction(payment("SETTLED", 5_000, "04-01T11:00"), offset=10), copy)
     assert partition.events() == ["CashbackCreated", "CashbackReverted"]
     assert len(partition.quarantined()) == 1
+
+
+def test_the_age_of_a_payment_counts_from_when_it_was_first_seen() -> None:
+    partition = Partition(Settings(clock="broker", max_age_days=35))
+    wrong = Record(PURCHASE.value, key=b"bank:ben", offset=3)
+    partition.take(program(), wrong)
+    mended = replace(requeued(wrong, last_refusal(partition), offset=8, timestamp=0), key=b"bank:ann")
+    later = (NOW + 50 * DAY) // 1_000
+    partition.take(replace(mended, timestamp=later))
+    assert partition.events() == ["CashbackCreated", "CashbackCleared"]
+
+
+def test_who_was_too_late_at_first_stays_too_late() -> None:
+    partition = Partition(Settings(clock="broker", max_age_days=35))
+    late = replace(PURCHASE, timestamp=(NOW + 36 * DAY) // 1_000)
+    partition.take(program(), late)
+    partition.take(requeued(late, last_refusal(partition), offset=10, timestamp=late.timestamp))
+    assert partition.events() == []
+    assert [reason for reason, _ in partition.quarantined()] == ["rejected", "rejected"]
+
+
+def test_what_was_ahead_of_the_clock_is_taken_once_its_time_has_come() -> None:
+    partition = Partition(Settings(clock="broker"))
+    early = replace(PURCHASE, timestamp=(NOW - DAY) // 1_000)
+    partition.take(replace(program(), timestamp=early.timestamp), early)
+    partition.take(requeued(early, last_refusal(partition), offset=10, timestamp=NOW // 1_000))
+    assert partition.events() == ["CashbackCreated"]
