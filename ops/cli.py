@@ -52,6 +52,7 @@ COMMANDS = {
         "ops.commands.audit:app", "Every manual act: who, what, why; and proof that none is gone"
     ),
     "budgets": Command("ops.commands.budgets:budgets", "Each budget: granted, left, closed"),
+    "rates": Command("ops.commands.rates:app", "Commission: tiers, and each merchant's rate by month"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
     "topics": Command("ops.commands.topics:topics", "Show, create or check the topics"),
 }
