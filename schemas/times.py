@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 from schemas.errors import Rejected
@@ -55,8 +56,14 @@ def in_range(at: Micros, field: str) -> Micros:
 def to_iso(at: Micros) -> str:
     """ISO 8601 with Z; a fraction only where there is one, without trailing zeros."""
     seconds, micros = divmod(at, SECOND)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    day, second = divmod(seconds, 86_400)
+    text = f"{_date(day)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
     return f"{text}.{micros:06d}".rstrip("0") + "Z" if micros else text + "Z"
+
+
+@lru_cache(10_000)
+def _date(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def to_datetime(at: Micros) -> datetime:

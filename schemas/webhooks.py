@@ -35,17 +35,26 @@ def webhook_body(record: str, datum: dict[str, Any]) -> bytes:
 
 def webhook_object(record: str, datum: dict[str, Any]) -> dict[str, Any]:
     """The body before encoding; `datum` is the Avro datum with times in microseconds."""
-    head = {
+    if record != "CashbackCreated":
+        return {
+            "event_id": datum["event_id"],
+            "timestamp": to_iso(datum["timestamp"]),
+            "type": EVENT_TYPES[record],
+            "cashback_transaction_id": datum["cashback_transaction_id"],
+            "transaction_id": datum["transaction_id"],
+            "transaction_ref": datum["transaction_ref"],
+        }
+    return {
         "event_id": datum["event_id"],
         "timestamp": to_iso(datum["timestamp"]),
-        "type": EVENT_TYPES[record],
+        "type": "cashback.created",
         "cashback_transaction_id": datum["cashback_transaction_id"],
+        "amount": datum["amount"],
+        "currency": datum["currency"],
+        "transaction_id": datum["transaction_id"],
+        "transaction_ref": datum["transaction_ref"],
+        "source": _source(datum["source"]),
     }
-    purchase = {"transaction_id": datum["transaction_id"], "transaction_ref": datum["transaction_ref"]}
-    if record != "CashbackCreated":
-        return head | purchase
-    reward = {"amount": datum["amount"], "currency": datum["currency"]}
-    return head | reward | purchase | {"source": _source(datum["source"])}
 
 
 def _source(source: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -9,9 +10,10 @@ from confluent_kafka import Message
 
 from ops import metrics
 from ops.logs import get_logger
-from sinks.ledger import statements
+from sinks.ledger import known, rows, statements
 from sinks.ledger.accounts import AccountBook
-from sinks.ledger.staging import Case, Reading, Refused, Staged, read
+from sinks.ledger.deciding import Decider
+from sinks.ledger.staging import CREATED, RESOLVED, Case, Created, Reading, Refused, Resolved, read
 from sinks.positions import Place, Positions
 
 
@@ -25,7 +27,7 @@ class Batch:
 
     def add(self, message: Message) -> None:
         """Read one record into the batch."""
-        self.readings.append(read(message, len(self.messages), self.commission_bps))
+        self.readings.append(read(message))
         self.messages.append(message)
 
     def __len__(self) -> int:
@@ -76,16 +78,20 @@ class Ledger:
         self._refusals: Counter[str] = Counter()
         connection.execute(statements.SESSION.encode())
 
-    def post(self, batch: Batch) -> Posted:
+    def post(self, batch: Batch, *, was_refused: bool = False) -> Posted:
         """Post `batch` and move the positions past it, in one transaction.
 
         A record the database itself refuses is found by halving and quarantined alone. Raises `Superseded`,
-        or psycopg.OperationalError; after that the stored offsets say what was posted.
+        or psycopg.OperationalError; after that the stored offsets say what was posted. `was_refused`: the
+        database refused the same batch before.
         """
         try:
             return self._post_whole(batch)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
             self._accounts.forget()
+            if isinstance(error, psycopg.errors.UniqueViolation) and not was_refused:
+                # Somebody posted the same since we looked. Now it is seen, and was posted before.
+                return self.post(batch, was_refused=True)
             if len(batch) == 1:
                 batch.readings[0] = Refused("refused_by_database", str(error))
                 return self._post_whole(batch)
@@ -117,37 +123,55 @@ class Ledger:
             metrics.ledger_quarantined_total.labels(reason).inc(count)
 
     def _post_events(self, batch: Batch) -> Posted:
-        staged = [reading for reading in batch.readings if isinstance(reading, Staged)]
+        created = [(line, each) for line, each in enumerate(batch.readings) if isinstance(each, Created)]
+        resolved = [(line, each) for line, each in enumerate(batch.readings) if isinstance(each, Resolved)]
         refused = {line: each for line, each in enumerate(batch.readings) if isinstance(each, Refused)}
-        created = resolved = repeated = 0
-        if staged:
-            self._stage(staged)
-            self._connection.execute(statements.BIND_PURCHASES)
-            created = _count(self._connection, statements.POST_CREATED)
-            resolved = _count(self._connection, statements.POST_RESOLVED)
-            if created + resolved < len(staged):
-                left_over = self._left_over()
-                refused |= left_over
-                repeated = len(staged) - created - resolved - len(left_over)
+        decider = self._decider(created, resolved)
+        if created or resolved:
+            accounts = self._accounts.resolve(self._connection, (event.owners for _, event in created))
+            numbers = known.numbers(self._connection, len(batch))
+            decided = {
+                line: decider.create(
+                    event,
+                    numbers[line],
+                    accounts=accounts[event.owners],
+                    commission_bps=batch.commission_bps,
+                )
+                for line, event in created
+            }
+            decided |= {line: decider.resolve(event, numbers[line]) for line, event in resolved}
+            refused |= {line: why for line, why in decided.items() if why}
+            self._write(decider)
         for line, reading in enumerate(batch.readings):
             if isinstance(reading, Case) and (conflict := self._post_case(reading)):
                 refused[line] = conflict
         self._quarantine(batch, refused)
-        return Posted(created, resolved, repeated, len(refused))
+        return Posted(decider.created, decider.resolved, decider.repeated, len(refused))
 
-    def _stage(self, staged: list[Staged]) -> None:
-        wanted = (each.owners for each in staged if each.owners)
-        accounts = self._accounts.resolve(self._connection, wanted)
-        without = (None,) * 5
-        with self._connection.cursor().copy(statements.COPY) as copy:
-            copy.set_types(statements.COPY_TYPES)
-            write_row = copy.write_row
-            for each in staged:
-                write_row(each.row + (accounts[each.owners] if each.owners else without))
+    def _decider(
+        self, created: Sequence[tuple[int, Created]], resolved: Sequence[tuple[int, Resolved]]
+    ) -> Decider:
+        """Knows what the database knows of these events."""
+        found = known.Known()
+        found.find_purchases(self._connection, (event.reference for _, event in created))
+        # A cashback of a purchase that nobody knows cannot be known.
+        steps = [(event.cashback_id, CREATED) for _, event in created if event.reference in found.purchases]
+        found.find_cashbacks(
+            self._connection, steps + [(event.cashback_id, RESOLVED) for _, event in resolved]
+        )
+        partners = {event.owners[1] for _, event in created} | {event.partner_id for _, event in resolved}
+        return Decider(found, known.audience(self._connection, partners))
 
-    def _left_over(self) -> dict[int, Refused]:
-        rows = self._connection.execute(statements.LEFT_OVER).fetchall()
-        return {line: Refused(reason, statements.DETAILS[reason]) for line, reason in rows if reason}
+    def _write(self, decider: Decider) -> None:
+        """All rows that were decided, table by table; what the database refuses takes all of them along."""
+        for table, columns in rows.COPIES.items():
+            written: list[bytes] = getattr(decider.sheet, table)
+            if written:
+                command = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+                with self._connection.cursor() as cursor:
+                    with cursor.copy(command.encode()) as copy:
+                        copy.write(b"".join((rows.HEADER, *written, rows.TRAILER)))
+                    assert cursor.rowcount == len(written), f"{cursor.rowcount} rows came into {table}"
 
     def _post_case(self, case: Case) -> Refused | None:
         if self._connection.execute(statements.POST_CASE, case.row).rowcount == 1:

@@ -1,8 +1,8 @@
-"""From a Kafka record to the row that is staged for posting, or to the reason why it is refused."""
+"""From a Kafka record to what is to be posted of it, or to the reason why it is refused."""
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from confluent_kafka import Message
 
@@ -11,58 +11,52 @@ from schemas.errors import Undecodable
 from schemas.money import AMOUNT_MAX, CURRENCIES, POINTS
 from schemas.times import EARLIEST, LATEST
 from schemas.webhooks import webhook_body
+from sinks.ledger.known import Reference
+from sinks.ledger.rows import NULL, blob, boolean, instant, int2, int4, int8, repeated_text, text
 
 ASSETS = CURRENCIES | {POINTS}
 TEXT_BYTES_MAX = 512
-_PG_EPOCH_MICROS = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000-01-01
 
-Row: TypeAlias = tuple[Any, ...]
 Owners: TypeAlias = tuple[bool, str, str, str, str]
 """livemode, partner_id, merchant_id, member_id, asset: whose accounts a cashback moves between."""
 
 CREATED, RESOLVED = 1, 2
-
-# Columns of the staging table in the order of `Row`, with the type that is written. Times are written as
-# the integer PostgreSQL keeps: the binary form of a timestamp is just that.
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("line", "int4"),
-    ("step", "int2"),
-    ("transition", "text"),
-    ("cashback_id", "text"),
-    ("event_id", "text"),
-    ("event_at", "int8"),
-    ("payload_hash", "bytea"),
-    ("livemode", "bool"),
-    ("silent", "bool"),
-    ("partner_id", "text"),
-    ("member_id", "text"),
-    ("transaction_id", "text"),
-    ("body", "bytea"),
-    ("reason", "text"),
-    ("merchant_id", "text"),
-    ("transaction_ref", "text"),
-    ("program_id", "text"),
-    ("program_version", "int8"),
-    ("sequence", "int4"),
-    ("asset", "text"),
-    ("amount", "int8"),
-    ("commission_bps", "int4"),
-    ("commission", "int8"),
-    ("clear_at", "int8"),
-    ("basket_minor", "int8"),
-    ("employee_id", "text"),
-    ("receipt_id", "text"),
-    ("webhook_id", "text"),
-)
-_RESOLVED_PADDING = (None,) * 14
+_STEPS = {
+    transition: text(transition) + int2(step)
+    for transition, step in (("created", CREATED), ("cleared", RESOLVED), ("reverted", RESOLVED))
+}
+_WITHOUT_CREDIT = NULL * 4  # basket, employee, receipt and webhook are said once, by the creation
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """One event as a row of the staging table; `owners` only where accounts are needed (created)."""
+class Created(NamedTuple):
+    """A CashbackCreated. The last four are the tails of its rows, see `rows`."""
 
-    row: Row
-    owners: Owners | None
+    cashback_id: str
+    transaction_id: str
+    member_id: str
+    reference: Reference
+    owners: Owners
+    amount: int
+    payload_hash: bytes
+    silent: bool
+    purchase: bytes
+    cashback: bytes
+    entry: bytes
+    message: bytes
+
+
+class Resolved(NamedTuple):
+    """A CashbackCleared or CashbackReverted. The last two are the tails of its rows."""
+
+    transition: str
+    cashback_id: str
+    transaction_id: str
+    partner_id: str
+    livemode: bool
+    payload_hash: bytes
+    silent: bool
+    entry: bytes
+    message: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,119 +74,93 @@ class Refused:
     detail: str
 
 
-Reading: TypeAlias = Staged | Case | Refused
+Reading: TypeAlias = Created | Resolved | Case | Refused
 
 
-def read(message: Message, line: int, commission_bps: int) -> Reading:
-    """What `message` means to the ledger; `line` is its place in the batch."""
+def read(message: Message) -> Reading:
+    """What `message` means to the ledger."""
     try:
         record, datum = decode(message.value())
     except Undecodable as error:
         return Refused("undecodable", str(error))
     match record:
         case "CashbackCreated":
-            return _created(datum, line, commission_bps)
+            return _created(datum)
         case "CashbackCleared":
-            return _resolved(record, "cleared", datum, line)
+            return _resolved(record, "cleared", datum)
         case "CashbackReverted":
-            return _resolved(record, "reverted", datum, line)
+            return _resolved(record, "reverted", datum)
         case "ReversalCase":
             return _case(datum)
     return Refused("unexpected_record", f"{record} is not a record of this topic")
 
 
-def _created(event: dict[str, Any], line: int, commission_bps: int) -> Staged | Refused:
-    amount, asset, clear_at = event["amount"], event["currency"], event["clear_at"]
-    extras = (
-        event["partner_id"],
-        event["member_id"],
-        event["merchant_id"],
-        event["program_id"],
-        event["employee_id"] or "",
-        event["receipt_id"] or "",
-        event["webhook_id"] or "",
-    )
-    fault = _fault(event, extras)
-    if fault is None and not 0 < amount <= AMOUNT_MAX:
-        fault = Refused("invalid", f"amount: {amount} is not between 1 and {AMOUNT_MAX}")
-    if fault is None and asset not in ASSETS:
-        fault = Refused("invalid", f"currency: {asset!r} is not one of {', '.join(sorted(ASSETS))}")
+def _created(event: dict[str, Any]) -> Created | Refused:
+    fault = _fault_of_creation(event)
     if fault is not None:
         return fault
+    live, partner, member = event["livemode"], event["partner_id"], event["member_id"]
+    merchant, asset, amount = event["merchant_id"], event["currency"], event["amount"]
+    cashback_id, transaction_id = event["cashback_transaction_id"], event["transaction_id"]
+    reference, clear_at, basket = event["transaction_ref"], event["clear_at"], event["basket_minor"]
+    employee, receipt, webhook = event["employee_id"], event["receipt_id"], event["webhook_id"]
+    program, version, sequence = event["program_id"], event["program_version"], event["sequence"]
     body = webhook_body("CashbackCreated", event)
-    figures = (
-        event["program_version"],
-        event["sequence"],
-        event["livemode"],
-        clear_at,
-        event["basket_minor"],
-        *_silence(event),
-    )
-    row = (
-        line,
-        CREATED,
-        "created",
-        event["cashback_transaction_id"],
-        event["event_id"],
-        event["timestamp"] - _PG_EPOCH_MICROS,
-        _digest(body, extras, figures),
-        event["livemode"],
-        event["silent"],
-        event["partner_id"],
-        event["member_id"],
-        event["transaction_id"],
+    payload_hash = _digest(
         body,
-        None,
-        event["merchant_id"],
-        event["transaction_ref"],
-        event["program_id"],
-        event["program_version"],
-        event["sequence"],
-        asset,
+        f"{partner}\x1f{member}\x1f{merchant}\x1f{program}\x1f{employee or ''}\x1f{receipt or ''}"
+        f"\x1f{webhook or ''}\x1f{version}\x1f{sequence}\x1f{live}\x1f{clear_at}\x1f{basket}",
+        event["silent"],
+    )
+    bound = boolean(live) + repeated_text(partner) + text(reference) + text(transaction_id) + text(member)
+    earned = text(cashback_id) + repeated_text(program) + int8(version) + int4(sequence)
+    credit = int8(basket) + repeated_text(employee) + text(receipt) + text(webhook)
+    return Created(
+        cashback_id,
+        transaction_id,
+        member,
+        (live, partner, reference),
+        (live, partner, merchant, member, asset),
         amount,
-        commission_bps,
-        amount * commission_bps // 10_000,
-        None if clear_at is None else clear_at - _PG_EPOCH_MICROS,
-        event["basket_minor"],
-        event["employee_id"],
-        event["receipt_id"],
-        event["webhook_id"],
+        payload_hash,
+        event["silent"],
+        bound + repeated_text(merchant),
+        earned + repeated_text(asset) + int8(amount) + instant(clear_at),
+        _entry("created", event, payload_hash) + NULL + credit,
+        text(event["event_id"]) + blob(body),
     )
-    owners = (event["livemode"], event["partner_id"], event["merchant_id"], event["member_id"], asset)
-    return Staged(row, owners)
 
 
-def _resolved(record: str, transition: str, event: dict[str, Any], line: int) -> Staged | Refused:
-    reason = event.get("reason")
-    extras = (
-        event["partner_id"],
-        event["member_id"],
-        event["merchant_id"],
-        event["program_id"],
-        reason or "",
-    )
-    fault = _fault(event, extras)
+def _resolved(record: str, transition: str, event: dict[str, Any]) -> Resolved | Refused:
+    partner, member, merchant = event["partner_id"], event["member_id"], event["merchant_id"]
+    program, reason, live = event["program_id"], event.get("reason"), event["livemode"]
+    fault = _fault(event, (partner, member, merchant, program, reason or ""))
     if fault is not None:
         return fault
     body = webhook_body(record, event)
-    figures = (event["program_version"], event["sequence"], event["livemode"], *_silence(event))
-    head = (
-        line,
-        RESOLVED,
+    payload_hash = _digest(
+        body,
+        f"{partner}\x1f{member}\x1f{merchant}\x1f{program}\x1f{reason or ''}"
+        f"\x1f{event['program_version']}\x1f{event['sequence']}\x1f{live}",
+        event["silent"],
+    )
+    return Resolved(
         transition,
         event["cashback_transaction_id"],
-        event["event_id"],
-        event["timestamp"] - _PG_EPOCH_MICROS,
-        _digest(body, extras, figures),
-        event["livemode"],
-        event["silent"],
-        event["partner_id"],
-        event["member_id"],
         event["transaction_id"],
-        body,
-        reason,
+        partner,
+        live,
+        payload_hash,
+        event["silent"],
+        _entry(transition, event, payload_hash) + repeated_text(reason) + _WITHOUT_CREDIT,
+        text(event["event_id"]) + blob(body),
     )
-    return Staged(head + _RESOLVED_PADDING, None)
+
+
+def _entry(transition: str, event: dict[str, Any], payload_hash: bytes) -> bytes:
+    """What all entries say first, as far as the event knows it."""
+    said = _STEPS[transition] + text(event["event_id"]) + instant(event["timestamp"])
+    return said + blob(payload_hash) + boolean(event["silent"])
 
 
 def _case(event: dict[str, Any]) -> Case | Refused:
@@ -202,7 +170,28 @@ def _case(event: dict[str, Any]) -> Case | Refused:
     for name in ("opened_at", "updated_at"):
         if not EARLIEST <= event[name] < LATEST:
             return Refused("invalid", f"{name}: {event[name]} µs lies outside the years 2000-2099")
-    return Case(event | {"payload_hash": _digest(b"", texts, [event[name] for name in sorted(event)])})
+    rest = "\x1f".join((*texts, *(str(event[name]) for name in sorted(event))))
+    return Case(event | {"payload_hash": _digest(b"", rest, False)})
+
+
+def _fault_of_creation(event: dict[str, Any]) -> Refused | None:
+    amount, asset = event["amount"], event["currency"]
+    extras = (
+        event["partner_id"],
+        event["member_id"],
+        event["merchant_id"],
+        event["program_id"],
+        event["employee_id"] or "",
+        event["receipt_id"] or "",
+        event["webhook_id"] or "",
+    )
+    if fault := _fault(event, extras):
+        return fault
+    if not 0 < amount <= AMOUNT_MAX:
+        return Refused("invalid", f"amount: {amount} is not between 1 and {AMOUNT_MAX}")
+    if asset not in ASSETS:
+        return Refused("invalid", f"currency: {asset!r} is not one of {', '.join(sorted(ASSETS))}")
+    return None
 
 
 def _fault(event: dict[str, Any], extras: tuple[str, ...]) -> Refused | None:
@@ -224,12 +213,9 @@ def _fault(event: dict[str, Any], extras: tuple[str, ...]) -> Refused | None:
     return None
 
 
-def _silence(event: dict[str, Any]) -> tuple[str, ...]:
-    """What silence adds to a digest; else nothing, so that events posted before keep theirs."""
-    return ("silent",) if event["silent"] else ()
-
-
-def _digest(body: bytes, texts: Any, figures: Any) -> bytes:
+def _digest(body: bytes, rest: str, silent: bool) -> bytes:
     # Over the meaning, not the Avro bytes: a later schema version may encode the same event otherwise.
-    rest = "\x1f".join((*texts, *map(str, figures)))
-    return sha256(body + b"\x1f" + rest.encode()).digest()[:16]
+    # Silence adds to it and its absence nothing, so that events posted before there was any keep theirs.
+    return sha256(
+        body + f"\x1f{rest}\x1fsilent".encode() if silent else body + f"\x1f{rest}".encode()
+    ).digest()[:16]
