@@ -115,8 +115,15 @@ class Decider:
     ) -> None:
         self._known.entries[event.cashback_id, step] = Posted(transition, event.payload_hash)
         self.sheet.entries.append(rows.entry(number, cashback.cashback_no, event.entry))
-        # Messages are kept as soon as the partner has an endpoint, queued for those that want them now. Of
-        # history nobody is told, not even later.
+        self._tell(event, cashback, number, step, transition)
+
+    def _tell(
+        self, event: Created | Resolved, cashback: Cashback, number: int, step: int, transition: str
+    ) -> None:
+        """Messages are kept as soon as the partner has an endpoint, queued for those that want them now.
+
+        Of history nobody is told, not even later.
+        """
         endpoints = self._audience.get((cashback.partner_id, cashback.livemode))
         if endpoints is None or event.silent:
             return
