@@ -48,6 +48,9 @@ COMMANDS = {
     "why": Command("ops.commands.why:why", "Tell the life of one payment, and why it earned what it did"),
     "revoke": Command("ops.commands.revoke:revoke", "Take a pending cashback back, with who and why"),
     "reconcile": Command("ops.commands.reconcile:reconcile_command", "Each merchant by day, with proof"),
+    "statements": Command("ops.commands.statements:app", "Daily statements of merchants and publishers"),
+    "credits": Command("ops.commands.credits:credits_command", "Every credit: basket, by whom, its state"),
+    "balance": Command("ops.commands.balance:balance", "What a member or merchant has, or had on a day"),
     "audit": Command(
         "ops.commands.audit:app", "Every manual act: who, what, why; and proof that none is gone"
     ),
@@ -86,6 +89,7 @@ EXPECTED = {
     "schemas.resolve.RegistryAway",
     "schemas.resolve.RegistryRefused",
     "streams.engine.brokers.TopicsUnfit",
+    "sinks.books.issuing.NotIssued",
     "sinks.migrations.WrongSchema",
 }
 

@@ -1,54 +1,100 @@
 """`cashback reconcile`."""
 
-import json
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from ops.commands.listing import (
+    AsCsv,
+    Database,
+    FromDay,
+    ToDay,
+    days,
+    end_json,
+    form,
+    mode,
+    one_form,
+    print_rows,
+    write_csv,
+    write_json,
+)
+from ops.commands.waiting import AsJson
 from ops.running import settings_here
-from sinks.reconcile import Line, reconcile
+from sinks.books.reading import reading
+from sinks.reconcile import Line, Reconciliation, Total, Wanted
 
-_PIPE_WIDTH = 140
+SHOWN_MAX = 5_000
 _AMOUNTS = ("created", "cleared", "reverted", "reversed", "pending", "commission", "proof")
+_CSV = ("line", "merchant_id", "mode", "asset", "day", *_AMOUNTS)
 
 
 def reconcile_command(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table")] = False,
-    database: Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")] = None,
+    merchant: Annotated[str | None, typer.Option(help="Only this merchant")] = None,
+    partner: Annotated[str | None, typer.Option(help="Only what this partner's members earned")] = None,
+    first: FromDay = None,
+    last: ToDay = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    database: Database = None,
 ) -> None:
-    """Show each merchant's days: created, cleared, reverted, pending, commission, and a proof that must be 0.
+    """Show each merchant's days: created, cleared, reverted, reversed, pending, commission, and a proof.
 
-    Amounts are minor units of the asset (XXX: points). Exit code 1 if a proof is not 0.
+    Amounts are minor units of the asset (XXX: points); days are those of each merchant's time zone, --from
+    and --to inclusive. A total follows for each asset, live and test apart; pending is what is pending at the
+    end. The proof must be 0: exit code 1 if it is not in any line.
     """
-    lines = reconcile(settings_here(database_url=database).database_url)
-    proof = sum(line.proof for line in lines)
-    if as_json:
-        typer.echo(json.dumps({"lines": [asdict(line) for line in lines], "proof": proof}, default=str))
-    else:
-        console = Console()
-        # A pipe has no width of its own; a table cut to 80 columns would hide figures.
-        Console(width=None if console.is_terminal else _PIPE_WIDTH).print(table(lines))
-    if proof:
+    one_form(as_json=as_json, as_csv=as_csv)
+    wanted = Wanted(merchant, partner, *days(first, last))
+    with reading(settings_here(database_url=database).database_url, "reconcile") as connection:
+        found = Reconciliation(connection, wanted)
+        if as_json:
+            write_json("lines", (_form(line) for line in found.lines()))
+            end_json(totals=[form(total) for total in found.totals()], proof=_proof(found))
+        elif as_csv:
+            write_csv(_CSV, _with_totals(found))
+        else:
+            _print(found)
+    if proof := _proof(found):
         typer.echo(f"the proof is {proof}, not 0: entries, transfers and balances do not agree", err=True)
         raise typer.Exit(1)
 
 
-def table(lines: list[Line]) -> Table:
-    """The lines for a terminal, one row a day."""
-    shown = Table(
-        title="Reconciliation (minor units; XXX: points)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    amounts_shown = [name for name in _AMOUNTS if name != "reversed" or any(line.reversed for line in lines)]
-    for name in ("merchant", "mode", "asset", "day"):
-        shown.add_column(name, no_wrap=True)
-    for name in amounts_shown:
-        shown.add_column(name, justify="right", no_wrap=True)
-    for line in lines:
-        amounts = (f"{getattr(line, name):,}" for name in amounts_shown)
-        mode = "live" if line.livemode else "test"
-        shown.add_row(line.merchant_id, mode, line.asset, str(line.day or "-"), *amounts)
-    return shown
+def _proof(found: Reconciliation) -> int:
+    return sum(total.proof for total in found.totals())
+
+
+def _form(line: Line) -> dict[str, Any]:
+    # Programs read `livemode` here; `mode` is for people.
+    return {**form(line), "livemode": line.livemode}
+
+
+def _with_totals(found: Reconciliation) -> Iterator[dict[str, Any]]:
+    for line in found.lines():
+        yield {"line": "day", **form(line)}
+    for total in found.totals():
+        yield {"line": "total", "merchant_id": None, "day": None, **form(total)}
+
+
+def _print(found: Reconciliation) -> None:
+    lines = found.lines()
+    shown = list(islice(lines, SHOWN_MAX))
+    left_out = sum(1 for _ in lines)
+    totals = found.totals()
+    has_reversals = any(total.reversed for total in totals)
+    amounts = [name for name in _AMOUNTS if name != "reversed" or has_reversals]
+    rows = [(*_names(line), *_figures(line, amounts)) for line in shown]
+    rows += [("total", mode(each.livemode), each.asset, "", *_figures(each, amounts)) for each in totals]
+    columns = ("merchant", "mode", "asset", "day", *amounts)
+    print_rows(columns, rows, numbers=amounts, title="Reconciliation (minor units; XXX: points)")
+    if left_out:
+        typer.echo(f"{left_out} more days are in the totals and not shown; --csv and --json have all")
+
+
+def _names(line: Line) -> tuple[str, ...]:
+    return line.merchant_id, mode(line.livemode), line.asset, str(line.day or "-")
+
+
+def _figures(line: Line | Total, amounts: list[str]) -> Iterator[str]:
+    return (f"{getattr(line, name):,}" for name in amounts)
