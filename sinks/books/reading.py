@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import IsolationLevel
 
-from sinks.database import session
+from sinks.database import READER_ROLE, session
 
 PATIENCE = "10min"
 ROWS_AT_ONCE = 2_000
@@ -18,7 +18,7 @@ def reading(database_url: str, name: str) -> Iterator[psycopg.Connection]:
 
     Raises `WrongSchema` naming the command that helps.
     """
-    with session(database_url, name) as connection:
+    with session(database_url, name, role=READER_ROLE) as connection:
         # Whoever pages through a long answer may take a while over it.
         connection.execute(f"SET statement_timeout = '{PATIENCE}'")
         connection.execute(f"SET idle_in_transaction_session_timeout = '{PATIENCE}'")

@@ -220,10 +220,14 @@ CREATE VIEW reconciliation AS
     FROM partner_reconciliation GROUP BY livemode, merchant_id, asset, day;
 
 DO $$
-DECLARE reader text;
 BEGIN
-    FOR reader IN SELECT rolname FROM pg_roles WHERE rolname IN ('cashback_writer', 'cashback_reader') LOOP
-        EXECUTE format('GRANT SELECT ON cashback_movements, statements, statements_now, credit_log, '
-                       'partner_reconciliation, reconciliation TO %I', reader);
-    END LOOP;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'cashback_writer') THEN
+        GRANT SELECT ON cashback_movements, statements, statements_now, credit_log, partner_reconciliation,
+            reconciliation TO cashback_writer;
+    END IF;
+    -- The default of 0008 covers only what the same owner makes.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'cashback_reader') THEN
+        GRANT SELECT ON cashback_movements, statements, statements_now, credit_log, partner_reconciliation,
+            reconciliation TO cashback_reader;
+    END IF;
 END $$;

@@ -2,9 +2,9 @@
 
 from sinks.migrations import run_sql
 
-revision = "0008"
-down_revision = "0007"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:
-    run_sql("0008_books.sql")
+    run_sql("0010_books.sql")
