@@ -42,8 +42,9 @@ def list_command(
     database: Database = None,
 ) -> None:
     """List recorded rates by month, partner, merchant and asset, with the volume of the month before."""
+    first = _month(month)
     with _session(database, READER_ROLE) as connection:
-        found = facts.rates(connection, merchant_id=merchant, partner_id=partner, month=_month(month))
+        found = facts.rates(connection, merchant_id=merchant, partner_id=partner, month=first)
     if as_json:
         typer.echo(json.dumps({"rates": [rate.to_json() for rate in found]}))
         return

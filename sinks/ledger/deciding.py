@@ -1,12 +1,14 @@
 """What is posted of a batch: each event against what the ledger knows becomes rows, or the reason why not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sinks.commission.book import CommissionBook
 from sinks.ledger import rows
 from sinks.ledger.accounts import Accounts
 from sinks.ledger.known import Audience, Cashback, Known, Posted, Purchase
-from sinks.ledger.staging import CREATED, RESOLVED, Created, Refused, Resolved
+from sinks.ledger.staging import CREATED, RESOLVED, Created, Owners, Refused, Resolved
 
 _DETAILS = {
     "conflict": "an event with this id and other content was posted before; what came first stands",
@@ -34,15 +36,24 @@ class Sheet:
 class Decider:
     """Judges events one after the other; what it lets pass is known to the next."""
 
-    def __init__(self, known: Known, audience: Audience) -> None:
+    def __init__(
+        self,
+        known: Known,
+        audience: Audience,
+        accounts: Mapping[Owners, Accounts],
+        commission: CommissionBook,
+        *,
+        flat_bps: int,
+    ) -> None:
         self._known = known
         self._audience = audience
+        self._accounts = accounts
+        self._commission = commission
+        self._flat_bps = flat_bps
         self.sheet = Sheet()
         self.created = self.resolved = self.repeated = 0
 
-    def create(
-        self, event: Created, number: int, *, accounts: Accounts, commission_bps: int
-    ) -> Refused | None:
+    def create(self, event: Created, number: int) -> Refused | None:
         """Post a creation as entry `number`, unless it was posted before; or why it is refused."""
         known = self._known
         if event.cashback_id in known.cashbacks:
@@ -54,6 +65,8 @@ class Decider:
         elif (bound.transaction_id, bound.member_id) != (event.transaction_id, event.member_id):
             return _refused("reference_taken")
         live, partner, *_, asset = event.owners
+        accounts = self._accounts[event.owners]
+        commission_bps = self._commission.rate(accounts[0], event.at, flat_bps=self._flat_bps)
         commission = event.amount * commission_bps // 10_000
         cashback = known.cashbacks[event.cashback_id] = Cashback(
             number, asset, event.amount, commission, *accounts, event.transaction_id, partner, live
@@ -91,7 +104,9 @@ class Decider:
             return _refused("conflict")
         self._enter(event, cashback, number, RESOLVED, event.transition)
         earned, revenue = cashback.wallet, cashback.commission_revenue
-        if event.transition == "reverted":
+        if event.transition == "cleared":
+            self._commission.clear(cashback.funding, event.at, cashback.amount)
+        else:
             earned = revenue = cashback.funding
         self._move(
             cashback,

@@ -10,6 +10,7 @@ from confluent_kafka import Message
 
 from ops import metrics
 from ops.logs import get_logger
+from sinks.commission.book import CommissionBook
 from sinks.ledger import known, rows, statements
 from sinks.ledger.accounts import AccountBook
 from sinks.ledger.deciding import Decider
@@ -75,6 +76,7 @@ class Ledger:
         self._connection = connection
         self._positions = positions
         self._accounts = AccountBook()
+        self._commission = CommissionBook()
         self._refusals: Counter[str] = Counter()
         connection.execute(statements.SESSION.encode())
 
@@ -88,7 +90,7 @@ class Ledger:
         try:
             return self._post_whole(batch)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
-            self._accounts.forget()
+            self._forget()
             if isinstance(error, psycopg.errors.UniqueViolation) and not was_refused:
                 # Somebody posted the same since we looked. Now it is seen, and was posted before.
                 return self.post(batch, was_refused=True)
@@ -99,8 +101,12 @@ class Ledger:
             first, second = batch.halves()
             return self.post(first) + self.post(second)
         except BaseException:
-            self._accounts.forget()
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        self._accounts.forget()
+        self._commission.forget()
 
     def _post_whole(self, batch: Batch) -> Posted:
         began_s = time.monotonic()
@@ -123,44 +129,55 @@ class Ledger:
             metrics.ledger_quarantined_total.labels(reason).inc(count)
 
     def _post_events(self, batch: Batch) -> Posted:
-        created = [(line, each) for line, each in enumerate(batch.readings) if isinstance(each, Created)]
-        resolved = [(line, each) for line, each in enumerate(batch.readings) if isinstance(each, Resolved)]
+        created = [each for each in batch.readings if isinstance(each, Created)]
+        resolved = [each for each in batch.readings if isinstance(each, Resolved)]
         refused = {line: each for line, each in enumerate(batch.readings) if isinstance(each, Refused)}
-        decider = self._decider(created, resolved)
+        decider = self._decider(created, resolved, flat_bps=batch.commission_bps)
         if created or resolved:
-            accounts = self._accounts.resolve(self._connection, (event.owners for _, event in created))
-            numbers = known.numbers(self._connection, len(batch))
-            decided = {
-                line: decider.create(
-                    event,
-                    numbers[line],
-                    accounts=accounts[event.owners],
-                    commission_bps=batch.commission_bps,
-                )
-                for line, event in created
-            }
-            decided |= {line: decider.resolve(event, numbers[line]) for line, event in resolved}
-            refused |= {line: why for line, why in decided.items() if why}
+            refused |= self._decide(batch, decider)
             self._write(decider)
+            self._commission.write(self._connection)
         for line, reading in enumerate(batch.readings):
             if isinstance(reading, Case) and (conflict := self._post_case(reading)):
                 refused[line] = conflict
         self._quarantine(batch, refused)
         return Posted(decider.created, decider.resolved, decider.repeated, len(refused))
 
-    def _decider(
-        self, created: Sequence[tuple[int, Created]], resolved: Sequence[tuple[int, Resolved]]
-    ) -> Decider:
+    def _decider(self, created: Sequence[Created], resolved: Sequence[Resolved], *, flat_bps: int) -> Decider:
         """Knows what the database knows of these events."""
         found = known.Known()
-        found.find_purchases(self._connection, (event.reference for _, event in created))
+        found.find_purchases(self._connection, (event.reference for event in created))
         # A cashback of a purchase that nobody knows cannot be known.
-        steps = [(event.cashback_id, CREATED) for _, event in created if event.reference in found.purchases]
-        found.find_cashbacks(
-            self._connection, steps + [(event.cashback_id, RESOLVED) for _, event in resolved]
+        steps = [(event.cashback_id, CREATED) for event in created if event.reference in found.purchases]
+        found.find_cashbacks(self._connection, steps + [(event.cashback_id, RESOLVED) for event in resolved])
+        partners = {event.owners[1] for event in created} | {event.partner_id for event in resolved}
+        accounts = self._accounts.resolve(self._connection, (event.owners for event in created))
+        self._commission.begin(
+            self._connection,
+            earned=lambda: [(accounts[event.owners][0], event.at) for event in created],
+            others=lambda: [
+                (found.cashbacks[event.cashback_id].funding, event.at)
+                for event in resolved
+                if event.cashback_id in found.cashbacks
+            ],
         )
-        partners = {event.owners[1] for _, event in created} | {event.partner_id for _, event in resolved}
-        return Decider(found, known.audience(self._connection, partners))
+        audience = known.audience(self._connection, partners)
+        return Decider(found, audience, accounts, self._commission, flat_bps=flat_bps)
+
+    def _decide(self, batch: Batch, decider: Decider) -> dict[int, Refused]:
+        """In the order of the log: what cleared before a month's first cashback counts for its rate."""
+        numbers = known.numbers(self._connection, len(batch))
+        refused = {}
+        for line, reading in enumerate(batch.readings):
+            if isinstance(reading, Created):
+                why = decider.create(reading, numbers[line])
+            elif isinstance(reading, Resolved):
+                why = decider.resolve(reading, numbers[line])
+            else:
+                continue
+            if why:
+                refused[line] = why
+        return refused
 
     def _write(self, decider: Decider) -> None:
         """All rows that were decided, table by table; what the database refuses takes all of them along."""
@@ -197,12 +214,6 @@ class Ledger:
                 reason=why.reason,
                 detail=why.detail,
             )
-
-
-def _count(connection: psycopg.Connection, statement: str) -> int:
-    row = connection.execute(statement.encode()).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _topic(message: Message) -> str:

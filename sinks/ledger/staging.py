@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from schemas.codec import decode
 from schemas.errors import Undecodable
 from schemas.money import AMOUNT_MAX, CURRENCIES, POINTS
-from schemas.times import EARLIEST, LATEST
+from schemas.times import EARLIEST, LATEST, Micros
 from schemas.webhooks import webhook_body
 from sinks.ledger.known import Reference
 from sinks.ledger.rows import NULL, blob, boolean, instant, int2, int4, int8, repeated_text, text
@@ -36,6 +36,7 @@ class Created(NamedTuple):
     member_id: str
     reference: Reference
     owners: Owners
+    at: Micros
     amount: int
     payload_hash: bytes
     silent: bool
@@ -53,6 +54,7 @@ class Resolved(NamedTuple):
     transaction_id: str
     partner_id: str
     livemode: bool
+    at: Micros
     payload_hash: bytes
     silent: bool
     entry: bytes
@@ -121,6 +123,7 @@ def _created(event: dict[str, Any]) -> Created | Refused:
         member,
         (live, partner, reference),
         (live, partner, merchant, member, asset),
+        event["timestamp"],
         amount,
         payload_hash,
         event["silent"],
@@ -150,6 +153,7 @@ def _resolved(record: str, transition: str, event: dict[str, Any]) -> Resolved |
         event["transaction_id"],
         partner,
         live,
+        event["timestamp"],
         payload_hash,
         event["silent"],
         _entry(transition, event, payload_hash) + repeated_text(reason) + _WITHOUT_CREDIT,
