@@ -26,7 +26,7 @@ from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
 from streams.settlement import Datum
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Form of the rows of state. Count it up when a row no longer reads as before: old ones are then refused."""
 
 CLOCK_KEY = b"c"

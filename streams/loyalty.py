@@ -1,7 +1,8 @@
 """Stage: stamps of a loyalty program: given, taken back, used by a redemption, given back when it is undone.
 
 Stamps are counted, not listed: each belongs to an epoch of the member's card, and a redemption uses whole
-epochs. So a card stays small whatever a member buys; a purchase knows the epoch of its own stamp.
+epochs. A redemption that may be undone has a row of its own, and so has each epoch it used. So every row
+stays small whatever a member buys; a purchase knows the epoch of its own stamp.
 """
 
 import msgspec
@@ -16,7 +17,6 @@ from streams.rows import Rows
 class Spent(msgspec.Struct, array_like=True, gc=False):
     """Stamps that a redemption used and may give back: those whose purchases still qualify, but its own."""
 
-    external_id: str
     epochs: list[int]
     count: int
     total: int
@@ -25,18 +25,18 @@ class Spent(msgspec.Struct, array_like=True, gc=False):
 class Card(msgspec.Struct, array_like=True, gc=False):
     """The stamps a member holds of one program: how many, and the sum of their nets in minor units.
 
-    `epochs` are those whose stamps are held, the last one is the current; `spent` what may come back.
+    `epochs` are those whose stamps are held, the last one is the current.
     """
 
     epochs: list[int] = msgspec.field(default_factory=lambda: [1])
     latest: int = 1
     count: int = 0
     total: int = 0
-    spent: list[Spent] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Card).decode
+_decode_spent = msgspec.msgpack.Decoder(Spent).decode
 
 
 def qualifies(purchase: Purchase, program: Program, clock: Micros) -> bool:
@@ -74,8 +74,10 @@ class Cards:
 
     def redeem(self, who: PurchaseId, program: Program, stake: Stake, card: Card) -> None:
         """Uses all stamps of the card, that of the redeeming purchase too."""
-        others = Spent(who.external_id, card.epochs, card.count - 1, card.total - stake.stamped)
-        card.spent.append(others)
+        others = Spent(card.epochs, card.count - 1, card.total - stake.stamped)
+        self._rows.put(_spent_key(who, program, who.external_id), _encode(others))
+        for epoch in card.epochs:
+            self._rows.put(_epoch_key(who, program, epoch), who.external_id.encode())
         card.latest += 1
         card.epochs, card.count, card.total = [card.latest], 0, 0
         stake.redeemed, stake.epoch, stake.stamped = True, 0, 0
@@ -83,37 +85,31 @@ class Cards:
 
     def undo(self, who: PurchaseId, program: Program, stake: Stake, *, own: int = 0) -> None:
         """Gives back what a redemption used; the stamp of the redeeming purchase only with a net `own`."""
-        card = self.card(who, program)
         stake.redeemed = False
-        for spent in card.spent:
-            if spent.external_id == who.external_id:
-                card.spent.remove(spent)
-                card.epochs = [*spent.epochs, *card.epochs]
-                card.count += spent.count
-                card.total += spent.total
-                if own:
-                    stake.epoch, stake.stamped = card.latest, own
-                    card.count += 1
-                    card.total += own
-                self._put(who, program, card)
-                return
+        spent = self._forget(who, program)
+        if spent is None:
+            return
+        card = self.card(who, program)
+        card.epochs = [*spent.epochs, *card.epochs]
+        card.count += spent.count
+        card.total += spent.total
+        if own:
+            stake.epoch, stake.stamped = card.latest, own
+            card.count += 1
+            card.total += own
+        self._put(who, program, card)
 
     def stamps(self, who: PurchaseId, program: Program, stake: Stake, net: int) -> int:
         """Stamps on the card, or minor units of them; a redeeming purchase counts those it used."""
-        card = self.card(who, program)
-        counted: Card | Spent = card
-        own = 0
-        for spent in card.spent if stake.redeemed else ():
-            if spent.external_id == who.external_id:
-                counted, own = spent, 1
+        spent = self._spent(who, program, who.external_id) if stake.redeemed else None
+        counted = spent or self.card(who, program)
+        own = 0 if spent is None else 1
         by_count = program.threshold_count is not None
         return counted.count + own if by_count else counted.total + own * net
 
     def keep(self, who: PurchaseId, program: Program) -> None:
         """A redemption cleared: what it used never comes back."""
-        card = self.card(who, program)
-        card.spent = [spent for spent in card.spent if spent.external_id != who.external_id]
-        self._put(who, program, card)
+        self._forget(who, program)
 
     def card(self, who: PurchaseId, program: Program) -> Card:
         """The member's card, an empty one at first."""
@@ -133,20 +129,36 @@ class Cards:
 
     def _change(self, who: PurchaseId, program: Program, stake: Stake, net: int) -> None:
         """Counts what became of a stamp where it is: on the card, or among those that may come back."""
-        card = self.card(who, program)
-        at: Card | Spent | None = card if stake.epoch in card.epochs else None
-        for spent in card.spent:
-            if stake.epoch in spent.epochs:
-                at = spent
         more, less = (net if stake.qualified else 0), stake.stamped
         stake.stamped = more
-        if at is None:
+        card = self.card(who, program)
+        if stake.epoch in card.epochs:
+            card.count += bool(more) - bool(less)
+            card.total += more - less
+            self._put(who, program, card)
+            if not stake.qualified:
+                stake.epoch = 0
+            return
+        user = self._rows.get(_epoch_key(who, program, stake.epoch))
+        spent = None if user is None else self._spent(who, program, user.decode())
+        if user is None or spent is None:
             return  # used by a redemption that cleared
-        at.count += bool(more) - bool(less)
-        at.total += more - less
-        if isinstance(at, Card) and not stake.qualified:
-            stake.epoch = 0
-        self._put(who, program, card)
+        spent.count += bool(more) - bool(less)
+        spent.total += more - less
+        self._rows.put(_spent_key(who, program, user.decode()), _encode(spent))
+
+    def _spent(self, who: PurchaseId, program: Program, external_id: str) -> Spent | None:
+        row = self._rows.get(_spent_key(who, program, external_id))
+        return None if row is None else _decode_spent(row)
+
+    def _forget(self, who: PurchaseId, program: Program) -> Spent | None:
+        """Takes out what a redemption used."""
+        spent = self._spent(who, program, who.external_id)
+        if spent is not None:
+            self._rows.delete(_spent_key(who, program, who.external_id))
+            for epoch in spent.epochs:
+                self._rows.delete(_epoch_key(who, program, epoch))
+        return spent
 
     def _put(self, who: PurchaseId, program: Program, card: Card) -> None:
         self._rows.put(_key(who, program), _encode(card))
@@ -161,3 +173,11 @@ def reached(card: Card, program: Program) -> bool:
 
 def _key(who: PurchaseId, program: Program) -> bytes:
     return f"y{who.member}\x1f{program.program_id}".encode()
+
+
+def _spent_key(who: PurchaseId, program: Program, external_id: str) -> bytes:
+    return f"s{who.member}\x1f{program.program_id}\x1f{external_id}".encode()
+
+
+def _epoch_key(who: PurchaseId, program: Program, epoch: int) -> bytes:
+    return f"h{who.member}\x1f{program.program_id}\x1f{epoch}".encode()

@@ -4,7 +4,7 @@ from schemas.codec import encode
 from schemas.times import DAY
 from streams.member_log import EVENTS_MAX, PARKED_MAX
 from streams.simulate import simulate
-from tests.streams.test_fold import GOOD, NOW, Partition, Record, program
+from tests.streams.test_fold import GOOD, NOW, Partition, Record, program, transaction
 from tests.streams.told import campaign, payment, story
 
 ROW_BYTES_MAX = 1024 * 1024
@@ -64,6 +64,16 @@ def test_a_row_of_a_program_is_no_larger_than_the_record_it_came_in() -> None:
     restored = Partition(store=partition.store)
     restored.take(record)
     assert restored.fold.counts["program_repeated"] == 1
+
+
+def test_redemptions_that_may_be_undone_grow_no_row() -> None:
+    # A shop may book all its guests under one member: thousands are pending at a time.
+    partition = Partition()
+    partition.take(program(program_id="card", type="loyalty_program", threshold_count=1))
+    for number in range(300):
+        partition.take(transaction(payment("SETTLED", 5000, "02-01", external_id=f"t{number}")))
+    assert partition.events() == ["CashbackCreated"] * 300
+    assert max(len(row) for key, row in partition.store.items() if not key.startswith(b"g")) < 500
 
 
 def test_a_record_too_large_for_any_topic_is_quarantined_cut() -> None:
