@@ -39,7 +39,9 @@ MEMBER_KEY = "{partner_id}:{member_id}"
 INPUTS = Topic(
     name="inputs",
     key=MEMBER_KEY,
-    records=("Transaction", "Entitlement", "Program", "Tick", "Revocation", "BudgetGrant"),
+    records=(
+        *("Transaction", "Entitlement", "Program", "Tick", "Revocation", "ReversalDecision", "BudgetGrant"),
+    ),
     owner="connectors",
     purpose="All that happens to a member, in one order; the state of the system is a fold of it",
     # The broker's append time is the clock: no sender can move it.

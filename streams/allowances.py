@@ -80,7 +80,8 @@ class Allowances:
             self.usage.add(who, program.program_id, stake.day, bool(has) - bool(had), has - had)
             for account in budgets.accounts(program, who.livemode, stake.day):
                 self.budgets.take(account, has - had)
-        if stake.entitlement_id and bool(has) != bool(had):
+        # What cleared once has used its entitlement up, also when it is reversed.
+        if stake.entitlement_id and bool(has) != bool(had) and not pair.cleared:
             self.entitlements.hold(who, program, stake.entitlement_id, holds=bool(has))
 
     def figures(self, who: PurchaseId, pair: Pair, program: Program) -> Figures:

@@ -4,13 +4,14 @@ from typing import Any, Protocol
 
 from schemas import ids
 from schemas.times import Micros
-from streams.pending import ClearedNow, Created, Reverted, Transition, clears_at
+from streams.pending import By, ClearedNow, Created, Reverted, Transition, clears_at
 from streams.program import Program
-from streams.purchase import Cleared, Pair, Purchase, PurchaseId, Reason
+from streams.purchase import CaseState, Cleared, Pair, Purchase, PurchaseId, Reason
 
 Datum = dict[str, Any]
 
 _NAMES = {reason: reason.name for reason in Reason}
+_STATES = {state: state.name for state in CaseState}
 
 
 class Cause(Protocol):
@@ -48,9 +49,7 @@ def transition(
         case ClearedNow():
             return "CashbackCleared", _about(who, purchase, pair, change, "cleared")
         case Reverted():
-            return "CashbackReverted", _about(who, purchase, pair, change, "reverted") | {
-                "reason": change.reason
-            }
+            return "CashbackReverted", _reverted(who, purchase, pair, change)
 
 
 def _created(
@@ -65,13 +64,28 @@ def _created(
     datum["amount"] = change.amount
     datum["currency"] = program.asset
     datum["source"] = _source(who, pair, program)
-    datum["clear_at"] = clears_at(purchase, pair, program) if purchase.settled_at else None
+    datum["clear_at"] = change.clear_at
+    if change.clear_at is None and purchase.settled_at:
+        datum["clear_at"] = clears_at(purchase, pair, program)
     datum["basket_minor"] = purchase.gross
     if cause is not None:
         datum["employee_id"] = cause.employee_id
         datum["receipt_id"] = cause.receipt_id
         datum["webhook_id"] = cause.webhook_id
     return datum
+
+
+def _reverted(who: PurchaseId, purchase: Purchase, pair: Pair, change: Reverted) -> Datum:
+    datum = _about(who, purchase, pair, change, "reverted")
+    datum["reason"] = change.reason
+    if change.by is not None:
+        datum["case_id"] = ids.reversal_case_id(datum["cashback_transaction_id"])
+        datum |= _by(change.by)
+    return datum
+
+
+def _by(by: By) -> Datum:
+    return {"actor": by.actor, "second_actor": by.second_actor, "note": by.note}
 
 
 def _source(who: PurchaseId, pair: Pair, program: Program) -> Datum:
@@ -146,11 +160,17 @@ def _word(pair: Pair, figures: dict[str, Any]) -> Datum:
 
 
 def reversal_case(
-    who: PurchaseId, purchase: Purchase, pair: Pair, program: Program, cleared: Cleared, cause: Cause
+    who: PurchaseId,
+    purchase: Purchase,
+    pair: Pair,
+    program: Program,
+    cleared: Cleared,
+    cause: Cause,
+    by: By | None = None,
 ) -> Datum:
-    """A reversal case as it stands after `cause`."""
+    """A reversal case as it stands after `cause`; `by`: whose word it was."""
     cashback = cashback_id(who, pair.program_id, cleared.sequence)
-    return {
+    datum = {
         "case_id": ids.reversal_case_id(cashback),
         "revision": cleared.revision,
         "opened_at": cleared.opened_at,
@@ -167,7 +187,9 @@ def reversal_case(
         "livemode": who.livemode,
         "amount": cleared.amount,
         "currency": program.asset,
-        "shortfall": cleared.shortfall,
+        "shortfall": cleared.too_much,
         "net_minor": purchase.net,
         "cause": cause.kind,
+        "state": _STATES[cleared.state],
     }
+    return datum if by is None else datum | _by(by)

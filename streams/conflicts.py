@@ -9,3 +9,7 @@ class Conflicting(Rejected):
 
 class NotPending(Rejected):
     """A revocation of a cashback that is not pending: an operator's error, not a sender's."""
+
+
+class NotDecidable(Rejected):
+    """A decision on a reversal case that is not open, or not as it was looked at: not a sender's error."""

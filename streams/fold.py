@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from ops.settings import Settings
-from schemas import codec, entitlements, revocations
+from schemas import codec, entitlements, reversals, revocations
 from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
@@ -18,7 +18,7 @@ from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
 from streams import quarantine
-from streams.conflicts import Conflicting, NotPending
+from streams.conflicts import Conflicting, NotDecidable, NotPending
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
 from streams.leases import LeasedBudgets
@@ -26,8 +26,10 @@ from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
 from streams.settlement import Datum
 
-STATE_VERSION = 3
-"""Form of the rows of state. Count it up when a row no longer reads as before: old ones are then refused."""
+STATE_VERSION = 4
+"""Form of the rows of state: counted up when code from before would read them wrong, and must refuse them."""
+STATE_VERSIONS_READ = (3,)
+"""Older forms that this code reads as they are; each row is written in the present form when it changes."""
 
 CLOCK_KEY = b"c"
 """The row of the partition's clock: microseconds UTC, eight bytes. It never goes back."""
@@ -90,6 +92,10 @@ class TopicOutcomes:
 
 class Untimely(Rejected):
     """An event from too long ago or from the future."""
+
+
+_NOT_OURS = (Conflicting, NotPending, NotDecidable, Untimely)
+"""Whose fault it is, is plain: they say nothing of ours."""
 
 
 class CashbackFold:
@@ -171,6 +177,10 @@ class CashbackFold:
                 revocation = revocations.checked(codec.decode(record.value)[1])
                 _check_key(record, revocation.key)
                 self.log.revoke(revocation)
+            elif name == "ReversalDecision":
+                decision = reversals.checked(codec.decode(record.value)[1])
+                _check_key(record, decision.key)
+                self.log.decide_case(decision, lambda at: self._check_time("decided_at", at))
             elif name == "BudgetGrant":
                 self._lend(codec.decode(record.value)[1])
             else:
@@ -207,19 +217,19 @@ class CashbackFold:
         return first_seen_ms(record.headers, self.log.clock // 1_000) * 1_000
 
     def _check_age(self, transaction: Transaction, seen_at: Micros | None = None) -> None:
+        self._check_time("occurred_at", transaction.occurred_at, seen_at)
+
+    def _check_time(self, field: str, at: Micros, seen_at: Micros | None = None) -> None:
         """Nobody back-dates past a hold. A repetition may come at any time: it changes nothing."""
         if not self._by_broker_clock:
             return
-        occurred_at, clock = transaction.occurred_at, self.log.clock
+        clock = self.log.clock
         oldest = (clock if seen_at is None else seen_at) - self._oldest
-        if occurred_at < oldest:
-            limit = to_iso(oldest)
-            raise Untimely("occurred_at", f"{to_iso(occurred_at)} is before {limit}", "send payments sooner")
-        if occurred_at > clock + self._newest:
+        if at < oldest:
+            raise Untimely(field, f"{to_iso(at)} is before {to_iso(oldest)}", "send it sooner")
+        if at > clock + self._newest:
             limit = to_iso(clock + self._newest)
-            raise Untimely(
-                "occurred_at", f"{to_iso(occurred_at)} is after {limit}", "set the sender's clock right"
-            )
+            raise Untimely(field, f"{to_iso(at)} is after {limit}", "set the sender's clock right")
 
     def _publish(self, value: bytes) -> None:
         try:
@@ -242,7 +252,7 @@ class CashbackFold:
         self._outcomes.refused(record, reason, error)
         partner = (record.key or b"").partition(b":")[0].decode("utf-8", "replace")
         # A contradiction or a date is the sender's fault whatever happens; only the unreadable may be ours.
-        if not isinstance(error, Conflicting | NotPending | Untimely) and self._bad_run.bad(partner):
+        if not isinstance(error, _NOT_OURS) and self._bad_run.bad(partner):
             self._pause(f"the last inputs of several partners were all refused, at last: {error}")
 
 

@@ -12,22 +12,23 @@ from schemas.errors import Rejected
 from schemas.money import AMOUNT_MAX
 from schemas.program_files import contradictions
 from schemas.programs import ProgramSpec
+from schemas.reversals import ReversalDecision
 from schemas.revocations import Revocation
 from schemas.times import DAY, Micros
 from schemas.transactions import AUTHORIZED, DECLINED, SETTLED, VOIDED, Transaction
 from streams import dedup, judging, pending, refunds
 from streams.budgets import Budgets
-from streams.conflicts import Conflicting, NotPending
+from streams.conflicts import Conflicting
 from streams.due import DueIndex
 from streams.judging import Judge
 from streams.leases import Waiting
+from streams.operators import Operators
 from streams.parked import ParkedIndex
 from streams.program import Catalogue, Program
 from streams.purchase import (
     Pair,
     Purchase,
     PurchaseId,
-    Stake,
     due_of,
     from_row_key,
     identity,
@@ -47,6 +48,9 @@ PARKED_MAX = 100
 """Events that wait for one unknown purchase, each with its bytes."""
 LAST_WORDS_MAX = 10
 """Voids and declines that are still taken beyond either bound."""
+
+_UNDECIDED: Micros = 2**62
+"""Due never: people decide when they do."""
 
 
 class MemberLog:
@@ -68,6 +72,7 @@ class MemberLog:
         self.parked = ParkedIndex()
         self.counts: Counter[str] = Counter()
         self.settlement = Settlement(self.catalogue, self.judge, outcomes, self.counts)
+        self._operators = Operators(rows, self.catalogue, self.settlement, self.counts, self._keep_said)
         self._rows = rows
         self._outcomes = outcomes
         self._horizon = refund_horizon_days * DAY
@@ -104,39 +109,14 @@ class MemberLog:
         self.counts["entitlement" if is_news else "entitlement_repeated"] += 1
 
     def revoke(self, revocation: Revocation) -> None:
-        """Takes a pending cashback back for good. Raises `Rejected` when it is not pending."""
-        who = PurchaseId(
-            revocation.partner_id,
-            revocation.member_id,
-            revocation.external_id,
-            revocation.livemode,
-            revocation.key,
-        )
-        key = row_key(who)
-        row = self._rows.get(key)
-        if row is None:
-            problem = f"{who.external_id} is not known"
-            raise NotPending("external_id", problem, "look it up with `cashback why`")
-        purchase = unpack(row)
-        pair = next((one for one in purchase.pairs if one.program_id == revocation.program_id), None)
-        if pair is None:
-            problem = f"{revocation.program_id} said nothing to this purchase"
-            raise NotPending("program_id", problem, "look it up with `cashback why`")
-        if pair.stake is not None and pair.stake.revoked and pair.sequence == revocation.sequence:
-            self.counts["revocation_repeated"] += 1
-            return
-        if not pair.pending or pair.sequence != revocation.sequence:
-            problem = f"cashback {revocation.sequence} of {revocation.program_id} is not pending"
-            remedy = "a cleared one goes through a reversal case, a reverted one is gone already"
-            raise NotPending("sequence", problem, remedy)
-        program = self.catalogue.get(pair.program_id, pair.version)
-        pair.stake = pair.stake or Stake()
-        pair.stake.revoked = True
-        self.counts["revoked"] += 1
-        cause = pending.Word(pending.REVOKED, revocation.revoked_at)
-        self.settlement.make_pending(who, purchase, pair, program, 0, cause)
-        purchase.touched_at = self.clock
-        self._keep(key, purchase, due_of(row))
+        """As `Operators.revoke`."""
+        self._operators.revoke(revocation)
+
+    def decide_case(
+        self, decision: ReversalDecision, admit: Callable[[Micros], None] = lambda _: None
+    ) -> None:
+        """As `Operators.decide`."""
+        self._operators.decide(decision, admit)
 
     def transact(
         self,
@@ -275,6 +255,11 @@ class MemberLog:
             self._rows.delete(key)
         return True
 
+    def _keep_said(self, purchase: Purchase, who: PurchaseId, row: bytes) -> None:
+        """Writes a purchase of which something was said, instead of its `row`."""
+        purchase.touched_at = self.clock
+        self._keep(row_key(who), purchase, due_of(row))
+
     def _keep(self, key: bytes, purchase: Purchase, due_before: Micros | None) -> Micros:
         """Writes a row; returns when it is due next."""
         due_at = self._due_at(purchase)
@@ -284,7 +269,10 @@ class MemberLog:
         return due_at
 
     def _due_at(self, purchase: Purchase) -> Micros:
-        """When a row is due: its first pair or parked event, or, when it is finished, to be forgotten."""
+        """When a row is due: its first pair or parked event, or, when it is finished, to be forgotten.
+
+        It is not finished while a reversal case waits for a decision.
+        """
         due_at = 0
         for parked in purchase.parked:
             at = parked.arrived_at + self._patience
@@ -297,7 +285,9 @@ class MemberLog:
             elif pair.stake is not None and pair.stake.qualified and not purchase.settled_at:
                 at = pending.expires_at(purchase, self.catalogue.get(pair.program_id, pair.version))
                 due_at = min(due_at, at) if due_at else at
-        return due_at or purchase.touched_at + self._horizon
+        if due_at:
+            return due_at
+        return _UNDECIDED if purchase.awaits_decision else purchase.touched_at + self._horizon
 
 
 def _check_room(purchase: Purchase, transaction: Transaction) -> None:

@@ -12,6 +12,7 @@ from streams.purchase import Cleared, Pair, Purchase
 
 AUTH_EXPIRED = "AUTH_EXPIRED"
 REVOKED = "REVOKED"
+REVERSED = "REVERSED"
 _REASONS = {REFUNDED: "REFUNDED", VOIDED: "VOIDED", DECLINED: "DECLINED", REVOKED: "REVOKED"}
 
 
@@ -26,11 +27,12 @@ class Word(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Created(msgspec.Struct, frozen=True):
-    """A cashback of `amount` is pending from `at` on."""
+    """A cashback of `amount` is pending from `at` on; `clear_at`: where no hold decides when it clears."""
 
     sequence: int
     amount: int
     at: Micros
+    clear_at: Micros | None = None
 
 
 class ClearedNow(msgspec.Struct, frozen=True):
@@ -40,12 +42,21 @@ class ClearedNow(msgspec.Struct, frozen=True):
     at: Micros
 
 
+class By(msgspec.Struct, frozen=True):
+    """Who decided something, alone or as two, and why."""
+
+    actor: str
+    note: str
+    second_actor: str | None = None
+
+
 class Reverted(msgspec.Struct, frozen=True):
-    """A pending cashback was taken back at `at`."""
+    """A cashback was taken back at `at`: while it was pending or, decided `by` somebody, after it cleared."""
 
     sequence: int
     reason: str
     at: Micros
+    by: By | None = None
 
 
 Transition = Created | ClearedNow | Reverted

@@ -41,14 +41,45 @@ class Reason(IntEnum):
     REWARDED = 21
 
 
+class CaseState(IntEnum):
+    """How a reversal case stands. Part of the row: never renumbered."""
+
+    OPEN = 0
+    APPROVED = 1
+    DECLINED = 2
+
+
 class Cleared(msgspec.Struct, array_like=True, gc=False):
-    """A cleared cashback of a pair, and its reversal case if one was opened (`revision` 0: none)."""
+    """A cashback of a pair that cleared, and its reversal case if one was opened (`revision` 0: none).
+
+    `shortfall`: what refunds leave too much of it, at most; of a declined case, what was accepted. `claimed`:
+    an operator wants, or got, all of it back; `claimed_at` is his latest word. `decided`: what was decided.
+    """
 
     sequence: int
     amount: int
     revision: int = 0
     shortfall: int = 0
     opened_at: Micros = 0
+    state: CaseState = CaseState.OPEN
+    claimed: bool = False
+    claimed_at: Micros = 0
+    decided: list[bytes] = []
+
+    @property
+    def is_reversed(self) -> bool:
+        """Whether it was taken back after it cleared."""
+        return self.state is CaseState.APPROVED
+
+    @property
+    def too_much(self) -> int:
+        """How much of it its case is about."""
+        return self.amount if self.claimed else self.shortfall
+
+    @property
+    def awaits_decision(self) -> bool:
+        """Whether there is something to decide."""
+        return self.revision > 0 and self.state is CaseState.OPEN and self.too_much > 0
 
 
 class Stake(msgspec.Struct, array_like=True, gc=False):
@@ -56,6 +87,7 @@ class Stake(msgspec.Struct, array_like=True, gc=False):
 
     `day`: the local date (ordinal) on which limit, cap and budget count it, 0 where nothing is counted.
     `qualified`, `redeemed`, `epoch`, `stamped`: loyalty, see `loyalty`. `waits`: for a lease of the budget.
+    `revoked_sequence`: which cashback was revoked while it was pending; 0 in rows from before it was noted.
     """
 
     entitlement_id: str = ""
@@ -68,13 +100,15 @@ class Stake(msgspec.Struct, array_like=True, gc=False):
     redeemed: bool = False
     epoch: int = 0
     stamped: int = 0
+    revoked_sequence: int = 0
 
 
 class Pair(msgspec.Struct, array_like=True, gc=False):
     """One program's word on the purchase, under the version it was judged by.
 
     `floating`: the amount did not fit at the judging event, so it is looked at again when gross changes.
-    `amount` is what a REWARDED pair earns in all; `pending` the part of it that has not cleared.
+    `amount` is what a REWARDED pair earns in all; `pending` what of it has not cleared; `cleared` all
+     that ever cleared, also what was reversed since.
     """
 
     program_id: str
@@ -91,8 +125,10 @@ class Pair(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def cleared_sum(self) -> int:
-        """What cleared so far."""
-        return sum([cleared.amount for cleared in self.cleared]) if self.cleared else 0
+        """What cleared so far and was not reversed."""
+        if not self.cleared:
+            return 0
+        return sum([cleared.amount for cleared in self.cleared if not cleared.is_reversed])
 
 
 class Parked(msgspec.Struct, array_like=True, gc=False):
@@ -145,8 +181,13 @@ class Purchase(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def anything_cleared(self) -> bool:
-        """Whether any cashback of the purchase cleared."""
+        """Whether any cashback of the purchase ever cleared."""
         return any(pair.cleared for pair in self.pairs)
+
+    @property
+    def awaits_decision(self) -> bool:
+        """Whether a reversal case of it is to be decided."""
+        return any(cleared.awaits_decision for pair in self.pairs for cleared in pair.cleared)
 
 
 class PurchaseId(msgspec.Struct, gc=False):

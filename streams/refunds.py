@@ -2,7 +2,7 @@
 
 from schemas.times import Micros
 from schemas.transactions import DECLINED, KINDS, REFUNDED, VOIDED, Transaction
-from streams.purchase import KIND_CODES, Cleared, Pair, Parked, Purchase, record_fact
+from streams.purchase import KIND_CODES, CaseState, Cleared, Pair, Parked, Purchase, record_fact
 
 TAKES_BACK = frozenset({REFUNDED, VOIDED, DECLINED})
 """Kinds that never raise a reward, and open a reversal case where one cleared."""
@@ -57,17 +57,26 @@ def count_over_refund(purchase: Purchase) -> bool:
 def revise_cases(pair: Pair, reward: int, kind: str, at: Micros) -> list[Cleared]:
     """The cleared cashbacks whose reversal case opens or changes, now that the pair earns `reward` in all.
 
-    What is too much is looked for in the latest cashback first. Only a refund, void or decline opens a case;
-    a later capture may make one good again.
+    What is too much is looked for in the latest cashback first. Only a refund, void or decline opens a case,
+    for the first time or because more is too much than was declined; a later capture may make one good again.
     """
     if not pair.cleared:
         return []
-    excess = max(0, pair.cleared_sum - reward)
+    # What an operator got back stays earned and lost: nothing else of the purchase pays for it, or gains.
+    counted = [cleared for cleared in pair.cleared if not cleared.is_reversed or cleared.claimed]
+    excess = max(0, sum([cleared.amount for cleared in counted]) - reward)
     revised = []
-    for cleared in reversed(pair.cleared):
+    for cleared in reversed(counted):
         shortfall = min(excess, cleared.amount)
         excess -= shortfall
-        if shortfall == cleared.shortfall or (not cleared.revision and kind not in TAKES_BACK):
+        if cleared.claimed:
+            cleared.shortfall = shortfall
+            continue
+        if cleared.state is CaseState.DECLINED:
+            if shortfall <= cleared.shortfall or kind not in TAKES_BACK:
+                continue
+            cleared.state, cleared.opened_at = CaseState.OPEN, at
+        elif shortfall == cleared.shortfall or (not cleared.revision and kind not in TAKES_BACK):
             continue
         cleared.shortfall = shortfall
         cleared.revision += 1

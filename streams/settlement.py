@@ -4,11 +4,12 @@ from collections import Counter
 from typing import Any, Protocol
 
 from schemas.times import Micros
-from streams import announce, judging, pending, refunds
+from streams import announce, judging, pending, refunds, reversals
 from streams.announce import Cause
 from streams.judging import Judge
+from streams.pending import By
 from streams.program import Catalogue, Program
-from streams.purchase import Pair, Parked, Purchase, PurchaseId, Reason
+from streams.purchase import Cleared, Pair, Parked, Purchase, PurchaseId, Reason
 
 Datum = dict[str, Any]
 
@@ -72,7 +73,7 @@ class Settlement:
             if not pair.cleared:
                 continue
             for cleared in refunds.revise_cases(pair, reward, cause.kind, cause.occurred_at):
-                self._outcomes.case(who, announce.reversal_case(who, purchase, pair, program, cleared, cause))
+                self.publish_case(who, purchase, pair, program, cleared, cause)
 
     def serve(self, who: PurchaseId, purchase: Purchase, pair: Pair, cause: Cause) -> None:
         """Decides a pair that waited for its budget; `cause` is what led to it then."""
@@ -115,6 +116,39 @@ class Settlement:
             if pair.stake.redeemed and is_first:
                 self._judge.cards.keep(who, program)
 
+    def publish_case(
+        self,
+        who: PurchaseId,
+        purchase: Purchase,
+        pair: Pair,
+        program: Program,
+        cleared: Cleared,
+        cause: Cause,
+        by: By | None = None,
+    ) -> None:
+        """Publishes a reversal case as it stands after `cause`, with whose word that was."""
+        self._outcomes.case(who, announce.reversal_case(who, purchase, pair, program, cleared, cause, by))
+
+    def reverse(
+        self,
+        who: PurchaseId,
+        purchase: Purchase,
+        pair: Pair,
+        program: Program,
+        cleared: Cleared,
+        cause: Cause,
+        by: By,
+    ) -> None:
+        """Takes the cashback of an approved case back, and gives anew what of it is still earned.
+
+        Limit, cap and budget see only the difference: what comes back and goes again is theirs all the time.
+        """
+        had = pair.pending + pair.cleared_sum + cleared.amount  # the case is closed: it counts no more
+        for change in reversals.reverse(pair, cleared, by, cause.occurred_at):
+            self._emit(who, *announce.transition(who, purchase, pair, program, change, cause))
+        if pair.stake is not None:
+            self._account(who, pair, program, had)
+
     def _allowed(
         self, who: PurchaseId, pair: Pair, program: Program, wanted: int, cause: Cause, *, may_raise: bool
     ) -> int:
@@ -126,7 +160,7 @@ class Settlement:
         if more <= 0 or not may_raise or pair.stake.waits:
             return min(wanted, pair.pending)
         allowances = self._judge.allowances
-        is_alive = pair.pending or pair.cleared
+        is_alive = pair.pending or pair.cleared_sum
         if not is_alive and allowances.refusal(who, pair, program) is not None:
             return 0
         if allowances.must_wait(who, pair, program, more, cause):
@@ -137,6 +171,7 @@ class Settlement:
         """Notes what a pair earns now where it earned `had`; without anything a redemption is undone."""
         assert pair.stake is not None
         self._judge.allowances.moved(who, pair, program, had)
+        # What a redemption used that once cleared never comes back, also when the cashback is reversed.
         if pair.stake.redeemed and not pair.pending and not pair.cleared:
             self._judge.cards.undo(who, program, pair.stake)
 

@@ -3,49 +3,10 @@
 import pytest
 
 from schemas.errors import Rejected
-from schemas.programs import parse_program
 from schemas.revocations import Revocation, checked, to_datum
 from schemas.times import from_iso
-from schemas.transactions import from_json
-from streams.budgets import WholeBudgets
-from streams.member_log import MemberLog
-from streams.rows import MemoryRows
-from streams.simulate import SimulationResult
+from tests.streams.log import Log
 from tests.streams.told import Line, campaign, instant, payment, stamps, story
-
-
-class Log:
-    """A log of one partition that takes revocations among payments."""
-
-    def __init__(self, *programs: Line) -> None:
-        rows = MemoryRows()
-        self.result = SimulationResult()
-        self.log = MemberLog(rows, self.result, WholeBudgets(rows), refund_horizon_days=180, parked_days=60)
-        for program in programs:
-            self.log.publish(parse_program(program))
-
-    def pay(self, *lines: Line) -> "Log":
-        for line in lines:
-            transaction = from_json(line)
-            self.log.advance(transaction.occurred_at, 10_000)
-            self.log.transact(transaction, b"", 0)
-        return self
-
-    def revoke(self, at: str, **fields: object) -> "Log":
-        said = {
-            "partner_id": "bank",
-            "member_id": "ann",
-            "external_id": "t1",
-            "program_id": "one-percent",
-            "sequence": 1,
-            "actor": "eve",
-            "reason": "fraud",
-            "revoked_at": from_iso(instant(at), "at"),
-            **fields,
-        }
-        self.log.advance(from_iso(instant(at), "at"), 10_000)
-        self.log.revoke(checked(said))
-        return self
 
 
 def test_a_revoked_cashback_is_reverted_and_never_created_again() -> None:
@@ -92,12 +53,6 @@ def test_what_is_not_pending_is_refused_with_the_field(fields: Line, problem: st
         log.revoke("02-02", **fields)
     assert str(refused.value).startswith(problem)
     assert story(log.result) == ["created 50 one-percent#1 02-01"]
-
-
-def test_a_cleared_cashback_is_not_revoked() -> None:
-    log = Log(campaign(hold_days=0)).pay(payment("SETTLED", 5000, "02-01"))
-    with pytest.raises(Rejected, match="not pending"):
-        log.revoke("02-02")
 
 
 def test_a_revocation_keeps_its_fields_on_the_way() -> None:

@@ -1,0 +1,76 @@
+"""A log of one partition that takes what operators and accounting say among payments."""
+
+from typing import Any
+
+from schemas import reversals, revocations
+from schemas.entitlements import from_json as entitlement
+from schemas.programs import parse_program
+from schemas.times import from_iso
+from schemas.transactions import from_json
+from streams.budgets import WholeBudgets
+from streams.member_log import MemberLog
+from streams.rows import MemoryRows
+from streams.simulate import SimulationResult
+from tests.streams.told import Line, instant
+
+_SAID: Line = {
+    "partner_id": "bank",
+    "member_id": "ann",
+    "external_id": "t1",
+    "program_id": "one-percent",
+    "sequence": 1,
+    "actor": "eve",
+    "reason": "fraud",
+}
+
+
+class Log:
+    """Its clock stands at the latest time that was said."""
+
+    def __init__(self, *programs: Line, entitlements: tuple[Line, ...] = ()) -> None:
+        rows = MemoryRows()
+        self.result = SimulationResult()
+        self.log = MemberLog(rows, self.result, WholeBudgets(rows), refund_horizon_days=180, parked_days=60)
+        for program in programs:
+            self.log.publish(parse_program(program))
+        for each in entitlements:
+            self.log.entitle(entitlement(each))
+
+    def pay(self, *lines: Line) -> "Log":
+        for line in lines:
+            transaction = from_json(line)
+            self.log.advance(transaction.occurred_at, 10_000)
+            self.log.transact(transaction, b"", 0)
+        return self
+
+    def wait(self, at: str) -> "Log":
+        """Moves the clock."""
+        self.log.advance(from_iso(instant(at), "at"), 10_000)
+        return self
+
+    def revoke(self, at: str, **fields: Any) -> "Log":
+        self.wait(at)
+        said = _SAID | {"revoked_at": self.log.clock} | fields
+        self.log.revoke(revocations.checked(said))
+        return self
+
+    def decide(self, decision: str, at: str, revision: int = 1, **fields: Any) -> "Log":
+        """Accounting decides on a case; by default that of the first cashback of `one-percent`."""
+        self.wait(at)
+        said = _SAID | {"decision": decision, "revision": revision, "decided_at": self.log.clock} | fields
+        self.log.decide_case(reversals.checked(said))
+        return self
+
+    def approve(self, at: str, revision: int = 1, **fields: Any) -> "Log":
+        return self.decide("APPROVED", at, revision, **fields)
+
+    def decline(self, at: str, revision: int = 1, **fields: Any) -> "Log":
+        return self.decide("DECLINED", at, revision, **fields)
+
+    @property
+    def cases(self) -> list[str]:
+        """Each revision in few words: `#1.2 OPEN 50 REFUNDED`."""
+        return [
+            f"#{case['sequence']}.{case['revision']} {case['state']} {case['shortfall']} {case['cause']}"
+            for case in self.result.cases
+        ]
