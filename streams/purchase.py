@@ -108,7 +108,7 @@ class Pair(msgspec.Struct, array_like=True, gc=False):
 
     `floating`: the amount did not fit at the judging event, so it is looked at again when gross changes.
     `amount` is what a REWARDED pair earns in all; `pending` what of it has not cleared; `cleared` all
-     that ever cleared, also what was reversed since.
+    that ever cleared, also what was reversed since.
     """
 
     program_id: str

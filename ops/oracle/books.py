@@ -44,7 +44,7 @@ def merchant_owner(cashback: Cashback) -> str:
 def entries(cashbacks: Iterable[Cashback], *, commission_bps: int) -> Iterator[Entry]:
     """The entries of these cashbacks; `commission_bps` in hundredths of a percent of the reward."""
     for cashback in cashbacks:
-        for transition, _ in cashback.transitions():
+        for transition in cashback.entries():
             yield Entry(
                 cashback.cashback_transaction_id,
                 transition,
@@ -66,6 +66,9 @@ def transfers(cashback: Cashback, transition: str, commission_bps: int) -> tuple
         return Transfer(funding, pending, reward), Transfer(funding, accrued, commission)
     if transition == "cleared":
         return Transfer(pending, wallet, reward), Transfer(accrued, revenue, commission)
+    if transition == "reversed":
+        # A wallet out of which nothing was spent has what is taken back.
+        return Transfer(wallet, funding, reward), Transfer(revenue, funding, commission)
     return Transfer(pending, funding, reward), Transfer(accrued, funding, commission)
 
 

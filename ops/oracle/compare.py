@@ -57,7 +57,7 @@ def compare_entries(result: Recomputation, found: Iterable[tuple[str, str]]) -> 
         Doubled("entry", f"{name} {transition}") for (name, transition), times in counted.items() if times > 1
     ]
     for name, cashback in result.cashbacks.items():
-        for transition, _ in cashback.transitions():
+        for transition in cashback.entries():
             if counted.pop((name, transition), 0) == 0:
                 differences.append(Missing("entry", f"{name} {transition}", _story(cashback, transition)))
     differences += [Unexpected("entry", f"{name} {transition}") for name, transition in counted]
@@ -184,6 +184,8 @@ def _event_fields(cashback: Cashback, transition: str, at: int) -> dict[str, Any
         fields["?clear_at"] = cashback.clear_at
     elif transition == "reverted":
         fields["?reason"] = cashback.reason
+        actor, second_actor, note = cashback.by or (None, None, None)
+        fields |= {"?actor": actor, "?second_actor": second_actor, "?note": note}
     return fields
 
 

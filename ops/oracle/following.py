@@ -18,10 +18,10 @@ class Following:
 
     def follow(self, pair: Pair) -> None:
         """Make what is pending follow the latest record of the purchase."""
-        bought, pending, cleared = pair.bought, pair.pending, pair.cleared
+        bought, pending = pair.bought, pair.pending
         earned = lives.reward(pair, bought.now)
-        if cleared:
-            lives.review_cases(pair, cleared, earned)
+        if pair.ever_cleared:
+            lives.review_cases(pair, earned)
             self._telling.cases(pair)
         if lives.is_expired(pair) or pair.revoked:
             return
@@ -48,11 +48,12 @@ class Following:
             return 0
         return self._bounds.cut(pair, wanted)
 
-    def create(self, pair: Pair, amount: int) -> None:
-        """The next cashback of the pair, by the latest record."""
-        cashback = lives.create(pair, amount)
+    def create(self, pair: Pair, amount: int, *, decided_at: int | None = None) -> Cashback:
+        """The next cashback of the pair, by the latest payment or by a decision (µs)."""
+        cashback = lives.create(pair, amount, decided_at=decided_at)
         self._bounds.book(pair, amount)
         self._telling.event(cashback, "created", cashback.created_at)
+        return cashback
 
     def revert(
         self, pair: Pair, pending: Cashback, at: int, reason: str, *, is_replaced: bool = False
@@ -64,6 +65,12 @@ class Following:
         self._telling.event(pending, "reverted", at)
         if is_undone:
             loyalty.undo(pair, self.stamps(pair))
+
+    def reverse(self, pair: Pair, cleared: Cashback, at: int) -> None:
+        """Take back what has cleared, at a time (µs). Clip and stamps that it used stay used."""
+        cleared.state, cleared.reason, cleared.reverted_at = REVERTED, "REVERSED", at
+        self._bounds.book(pair, -cleared.amount)
+        self._telling.event(cleared, "reverted", at)
 
     def clear(self, pending: Cashback, at: int) -> None:
         """Its time (µs) has come."""

@@ -45,7 +45,7 @@ class Judging:
 
     def judge_again(self, bought: Bought) -> None:
         """After a further record of the purchase."""
-        nothing_cleared = not any(pair.cleared for pair in bought.pairs)
+        nothing_cleared = not any(pair.ever_cleared for pair in bought.pairs)
         for pair in bought.pairs:
             if pair.terms.is_loyalty:
                 self._stamp_again(pair, nothing_cleared=nothing_cleared)
@@ -140,7 +140,7 @@ class Judging:
         now = pair.bought.now
         qualified, pair.qualifies = pair.qualifies, loyalty.qualifies(pair, now)
         deserves = pair.qualifies and not qualified and pair.stamp is None and not pair.revoked
-        if pair.alive:
+        if pair.alive or pair.ever_cleared:
             self._following.follow(pair)
         if deserves:
             self._give_stamp(pair)

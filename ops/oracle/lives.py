@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ops.oracle import periods
 from ops.oracle.entitlements import CLIP, Grant
@@ -18,6 +17,7 @@ from ops.oracle.result import (
     digest,
     redemption_id,
 )
+from ops.oracle.reversals import Dispute
 from ops.oracle.standings import Standing
 from ops.oracle.terms import Terms
 from ops.oracle.verdicts import spend_fits
@@ -34,10 +34,6 @@ class Bought:
     before: Standing
     now: Standing
     pairs: list[Pair] = field(default_factory=list)
-
-    def has_cleared(self) -> bool:
-        """Whether any cashback of it has cleared."""
-        return any(cashback.state == CLEARED for pair in self.pairs for cashback in pair.cashbacks)
 
     def amount_changed(self) -> bool:
         """Whether the latest record changed what it comes to, or settled it."""
@@ -69,6 +65,7 @@ class Pair:
     spent: list[Pair] = field(default_factory=list)
     cashbacks: list[Cashback] = field(default_factory=list)
     cases: dict[str, Case] = field(default_factory=dict)
+    disputes: dict[str, Dispute] = field(default_factory=dict)
     noted_due: int | None = None
 
     @property
@@ -84,12 +81,17 @@ class Pair:
 
     @property
     def cleared(self) -> list[Cashback]:
-        """Those that have cleared."""
+        """Those that have cleared and were not reversed."""
         return [cashback for cashback in self.cashbacks if cashback.state == CLEARED]
 
     @property
+    def ever_cleared(self) -> bool:
+        """Whether any cleared, reversed since or not."""
+        return any(cashback.cleared_at is not None for cashback in self.cashbacks)
+
+    @property
     def alive(self) -> int:
-        """What is pending or cleared: the use it makes of limits, caps and budgets, and of its clip."""
+        """What is pending or cleared: the use it makes of limits, caps and budgets."""
         return sum(cashback.amount for cashback in self.cashbacks if cashback.state != REVERTED)
 
     def period(self, period: str) -> str:
@@ -131,11 +133,12 @@ def due(pair: Pair) -> int | None:
     return None
 
 
-def create(pair: Pair, amount: int) -> Cashback:
-    """The next cashback of the pair, by the latest record."""
+def create(pair: Pair, amount: int, *, decided_at: int | None = None) -> Cashback:
+    """The next cashback of the pair, by the latest payment, or by a decision (µs): then it clears at once."""
     bought = pair.bought
     purchase, cause = bought.purchase, bought.now.cause
     sequence = len(pair.cashbacks) + 1
+    created_at = cause.occurred_at if decided_at is None else decided_at
     cashback = Cashback(
         cashback_transaction_id=cashback_id(purchase, pair.terms.program_id, sequence),
         transaction_id=bought.transaction_id,
@@ -149,8 +152,8 @@ def create(pair: Pair, amount: int) -> Cashback:
         sequence=sequence,
         amount=amount,
         currency=pair.terms.asset,
-        created_at=cause.occurred_at,
-        clear_at=clearing_time(pair, cause.occurred_at),
+        created_at=created_at,
+        clear_at=clearing_time(pair, created_at) if decided_at is None else decided_at,
         source=source(pair),
         silent=bought.silent,
     )
@@ -174,24 +177,44 @@ def source(pair: Pair) -> dict[str, str]:
     return told | {"variant_id": grant.variant_id or "", "creative_id": grant.creative_id or ""}
 
 
-def review_cases(pair: Pair, cleared: Sequence[Cashback], earned: int) -> None:
+def review_cases(pair: Pair, earned: int) -> None:
     """Lay what cleared beyond the reward on the cleared cashbacks, latest first.
 
-    Only what takes back opens a case; an open one follows every change of its share.
+    Only what takes back opens a case, or a declined one again; an open one follows every change of its share.
+    What an operator got back bears its share like the others, and no case tells of it.
     """
-    now = pair.bought.now
+    cleared = [c for c in pair.cashbacks if c.cleared_at is not None and _counts(pair, c)]
     excess = max(0, sum(c.amount for c in cleared) - earned)
-    cause = now.cause
     for cashback in reversed(cleared):
         share = min(cashback.amount, excess)
         excess -= share
-        name = cashback.cashback_transaction_id
-        case = pair.cases.get(name)
-        if case is None:
-            if share > 0 and cause.kind in TAKING_KINDS:
-                at = cause.occurred_at
-                pair.cases[name] = Case(digest("rvc_", name), name, 1, share, now.net, at, at, cause.kind)
-        elif case.shortfall != share:
-            pair.cases[name] = case.revised(
-                shortfall=share, net_minor=now.net, updated_at=cause.occurred_at, cause=cause.kind
-            )
+        _review(pair, cashback.cashback_transaction_id, share)
+
+
+def _counts(pair: Pair, cashback: Cashback) -> bool:
+    dispute = pair.disputes.get(cashback.cashback_transaction_id)
+    return cashback.state == CLEARED or (dispute is not None and dispute.is_wanted_back)
+
+
+def _review(pair: Pair, name: str, share: int) -> None:
+    now, cause = pair.bought.now, pair.bought.now.cause
+    case, dispute = pair.cases.get(name), pair.disputes.get(name)
+    takes_back = cause.kind in TAKING_KINDS
+    if dispute is not None and dispute.is_wanted_back:
+        dispute.refunded = share
+        return
+    if case is None:
+        if share > 0 and takes_back:
+            at = cause.occurred_at
+            pair.cases[name] = Case(digest("rvc_", name), name, 1, share, now.net, at, at, cause.kind)
+        return
+    is_declined = case.state == "DECLINED"
+    if is_declined and (dispute is None or share <= dispute.refunded or not takes_back):
+        return
+    if is_declined or case.shortfall != share:
+        revised = case.revised(
+            shortfall=share, net_minor=now.net, updated_at=cause.occurred_at, cause=cause.kind
+        )
+        if is_declined:
+            revised = replace(revised, state="OPEN", opened_at=cause.occurred_at)
+        pair.cases[name] = revised

@@ -54,5 +54,5 @@ def undo(redeemer: Pair, held: list[Pair]) -> None:
 
 
 def may_be_undone(pair: Pair) -> bool:
-    """Whether the pair has redeemed, and nothing of that has cleared."""
-    return pair.terms.is_loyalty and pair.pending is not None and not pair.cleared
+    """Whether the pair has redeemed, and nothing of that ever cleared."""
+    return pair.terms.is_loyalty and pair.pending is not None and not pair.ever_cleared

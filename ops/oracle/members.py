@@ -47,7 +47,7 @@ class Member:
     def is_used_up(self, grant: Grant, bought: Bought | None) -> bool:
         """Whether another purchase has the clip."""
         return grant.family == CLIP and any(
-            pair.alive > 0
+            pair.alive > 0 or pair.ever_cleared
             for pair in self._by_clip.get(grant.id, ())
             if pair.bought is not bought and not pair.terms.clip_reusable
         )

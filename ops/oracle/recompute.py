@@ -8,6 +8,7 @@ from ops.oracle.entitlements import End, Grant, read_entitlement
 from ops.oracle.facts import DAY, Arrival, BadLineError, Fact, Purchase, micros
 from ops.oracle.inputs import Input, LogRecord, file_inputs, log_inputs
 from ops.oracle.result import Recomputation
+from ops.oracle.reversals import Decision
 from ops.oracle.revocations import Revocation
 from ops.oracle.standings import Standing, Window, account_for
 from ops.oracle.terms import TermsBook
@@ -88,7 +89,7 @@ def _recompute(
                 now, silent = standings[place]
                 walk.stand(content.purchase, now, silent=silent)
         else:
-            result.fates[place] = _take(walk, content)
+            result.fates[place] = _take(walk, content, clock, window)
         walk.pass_time(clock)
     walk.pass_time(final_clock)
     _count(result, len(inputs))
@@ -121,7 +122,10 @@ def _standings(
     return found
 
 
-def _take(walk: Walk, content: Grant | End | Revocation) -> str:
+def _take(walk: Walk, content: Grant | End | Revocation | Decision, clock: int, window: Window | None) -> str:
+    if isinstance(content, Decision):
+        is_timely = window is None or window.spans(content.decided_at, clock=clock)
+        return walk.decide(content, is_timely=is_timely)
     return walk.revoke(content) if isinstance(content, Revocation) else walk.entitle(content)
 
 

@@ -12,7 +12,8 @@ FATES = (
     *("bad", "judged", "applied", "duplicate", "conflict", "untimely"),
     *("joined", "misplaced", "expired", "parked"),
     *("entitlement", "entitlement_repeated", "entitlement_conflict", "entitlement_bad"),
-    *("revoked", "revocation_repeated", "revocation_refused"),
+    *("revoked", "revocation_case", "revocation_repeated", "revocation_refused"),
+    *("reversal_approved", "reversal_declined", "reversal_repeated", "reversal_refused"),
 )
 """What becomes of an input in the end; joined to parked had to wait for their purchase.
 
@@ -27,7 +28,8 @@ class Cashback:
     """One reward and its whole life. Amount in minor units or points; times in µs.
 
     `clear_at` is what was known when it was created: None while the purchase was not settled. `source` is
-    what triggered it, in the words of the seed. `silent`: backfilled, no webhook is sent.
+    what triggered it, in the words of the seed. `silent`: backfilled, no webhook is sent. `by`: who had it
+    reversed after it cleared, the second of two, and why.
     """
 
     cashback_transaction_id: str
@@ -50,6 +52,7 @@ class Cashback:
     cleared_at: int | None = None
     reverted_at: int | None = None
     reason: str | None = None
+    by: tuple[str, str | None, str] | None = None
 
     def event_id(self, transition: str) -> str:
         """The id of its `created`, `cleared` or `reverted`."""
@@ -62,6 +65,12 @@ class Cashback:
             yield "cleared", self.cleared_at
         if self.reverted_at is not None:
             yield "reverted", self.reverted_at
+
+    def entries(self) -> Iterator[str]:
+        """The transitions as the ledger calls them: what is taken back after it cleared is reversed."""
+        for transition, _ in self.transitions():
+            is_reversal = transition == "reverted" and self.cleared_at is not None
+            yield "reversed" if is_reversal else transition
 
 
 class Decision(NamedTuple):
@@ -83,7 +92,10 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A reversal case as it stands; amounts in minor units or points, times in µs."""
+    """A reversal case as it stands; amounts in minor units or points, times in µs.
+
+    `actor`, `second_actor`, `note`: whose word led to this revision, if not a payment did.
+    """
 
     case_id: str
     cashback_transaction_id: str
@@ -93,9 +105,13 @@ class Case:
     opened_at: int
     updated_at: int
     cause: str
+    state: str = "OPEN"
+    actor: str | None = None
+    second_actor: str | None = None
+    note: str | None = None
 
     def revised(self, *, shortfall: int, net_minor: int, updated_at: int, cause: str) -> "Case":
-        """The next revision."""
+        """The next revision, by a payment."""
         return replace(
             self,
             revision=self.revision + 1,
@@ -103,7 +119,15 @@ class Case:
             net_minor=net_minor,
             updated_at=updated_at,
             cause=cause,
+            actor=None,
+            second_actor=None,
+            note=None,
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to decide."""
+        return self.state == "OPEN" and self.shortfall > 0
 
 
 @dataclass(slots=True)

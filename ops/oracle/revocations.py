@@ -1,4 +1,4 @@
-"""An operator's word that a pending cashback is taken back."""
+"""An operator's word that a cashback is to be taken back."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,12 +12,14 @@ _MARKS = frozenset({"revoked_at", "sequence"})
 
 
 class Revocation(NamedTuple):
-    """Which cashback of which purchase; `revoked_at` in µs."""
+    """Which cashback of which purchase, by whom and why; `revoked_at` in µs."""
 
     purchase: Purchase
     program_id: str
     sequence: int
     revoked_at: int
+    actor: str
+    reason: str
 
 
 def is_revocation(line: Mapping[str, Any]) -> bool:
@@ -42,4 +44,4 @@ def read_revocation(line: Mapping[str, Any]) -> Revocation:
         raise BadLineError(f"sequence {sequence!r}")
     partner_id, member_id, external_id, program_id = (line[field] for field in _IDS)
     purchase = Purchase(livemode_of(line), partner_id, member_id, external_id)
-    return Revocation(purchase, program_id, sequence, instant(line, "revoked_at"))
+    return Revocation(purchase, program_id, sequence, instant(line, "revoked_at"), line["actor"], reason)

@@ -39,7 +39,11 @@ class Window(NamedTuple):
 
     def holds(self, arrival: Arrival) -> bool:
         """Whether the event is neither too old nor from the future."""
-        return -self.age_us <= arrival.fact.occurred_at - arrival.clock <= self.skew_us
+        return self.spans(arrival.fact.occurred_at, clock=arrival.clock)
+
+    def spans(self, at: int, *, clock: int) -> bool:
+        """Whether a time (µs) is neither too far before nor after the clock."""
+        return -self.age_us <= at - clock <= self.skew_us
 
 
 def account_for(

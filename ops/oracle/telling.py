@@ -7,6 +7,8 @@ from ops.oracle.standings import Standing
 from ops.oracle.terms import Terms
 from ops.oracle.verdicts import Verdict
 
+_ORDER = {"reverted": 0, "created": 1, "cleared": 2}
+
 
 class Telling:
     """Keeps the latest word of each program, and the events of one record until they can be ordered."""
@@ -19,7 +21,7 @@ class Telling:
         """A transition of a cashback at its timestamp (µs)."""
         name = cashback.cashback_transaction_id
         self._result.cashbacks[name] = cashback
-        order = 1 if transition == "created" else 0
+        order = _ORDER[transition]
         self._events.append((cashback.program_id, order, name, transition, at))
 
     def publish(self) -> None:

@@ -4,12 +4,14 @@ from heapq import heappop, heappush
 from itertools import count
 
 from ops.oracle.bounds import Bounds
+from ops.oracle.disputes import Disputes
 from ops.oracle.entitlements import End, Grant
 from ops.oracle.facts import OPENING_KINDS, Purchase
 from ops.oracle.following import Following
 from ops.oracle.judging import Judging
 from ops.oracle.lives import Bought, Pair, due
-from ops.oracle.result import PENDING, Recomputation, transaction_id
+from ops.oracle.result import PENDING, Cashback, Recomputation, transaction_id
+from ops.oracle.reversals import Decision
 from ops.oracle.revocations import Revocation
 from ops.oracle.standings import Standing
 from ops.oracle.telling import Telling
@@ -30,6 +32,7 @@ class Walk:
         self._telling = Telling(result)
         self._following = Following(self._bounds, self._telling)
         self._judging = Judging(book, self._bounds, self._telling, self._following, budgets=budgets)
+        self._disputes = Disputes(self._following, self._telling)
         self._due: list[tuple[int, str, str, str, str, int, Pair]] = []
         self._numbers = count()
 
@@ -51,20 +54,36 @@ class Walk:
         return self._bounds.member(entitlement.holder).holdings.take(entitlement)
 
     def revoke(self, revocation: Revocation) -> str:
-        """An operator takes back a pending cashback for good; what became of that."""
-        bought = self._bought.get(revocation.purchase)
+        """An operator takes back a pending cashback for good, or wants a cleared one; what became of that."""
+        found = self._cashback(revocation)
+        if found is None:
+            return "revocation_refused"
+        pair, cashback = found
+        if cashback.cleared_at is not None:
+            return self._disputes.want_back(pair, cashback, revocation)
+        if cashback.reason == "REVOKED":
+            return "revocation_repeated"
+        if cashback.state != PENDING:
+            return "revocation_refused"
+        pair.revoked = True
+        self._following.revert(pair, cashback, revocation.revoked_at, "REVOKED")
+        self._telling.publish()
+        return "revoked"
+
+    def decide(self, decision: Decision, *, is_timely: bool) -> str:
+        """Accounting decides on a reversal case; what became of that."""
+        found = self._cashback(decision)
+        if found is None or found[1].cleared_at is None:
+            return "reversal_refused"
+        return self._disputes.decide(*found, decision, is_timely=is_timely)
+
+    def _cashback(self, word: Revocation | Decision) -> tuple[Pair, Cashback] | None:
+        bought = self._bought.get(word.purchase)
         for pair in [] if bought is None else bought.pairs:
             for cashback in pair.cashbacks:
-                if (pair.terms.program_id, cashback.sequence) != (revocation.program_id, revocation.sequence):
-                    continue
-                if cashback.reason == "REVOKED":
-                    return "revocation_repeated"
-                if cashback.state == PENDING:
-                    pair.revoked = True
-                    self._following.revert(pair, cashback, revocation.revoked_at, "REVOKED")
-                    self._telling.publish()
-                    return "revoked"
-        return "revocation_refused"
+                if (pair.terms.program_id, cashback.sequence) == (word.program_id, word.sequence):
+                    return pair, cashback
+        return None
 
     def stand(self, purchase: Purchase, now: Standing, *, silent: bool) -> None:
         """A purchase stands otherwise by a record; `silent` counts where it is judged."""

@@ -29,6 +29,7 @@ FATES_SET_ASIDE = {
     "expired": "parked_too_long",
     "entitlement_conflict": "conflict",
     "revocation_refused": "rejected",
+    "reversal_refused": "rejected",
 }
 """Why an input is in the quarantine in the end, by what the recomputation says became of it."""
 
@@ -37,7 +38,8 @@ _COUNTED = (
     *("judged", "applied", "duplicate", "conflict", "untimely", "joined", "misplaced", "expired", "parked"),
     *("over_refunded", "created", "cleared", "reverted", "pending", "cases"),
     *("entitlement", "entitlement_repeated", "entitlement_conflict"),
-    *("revoked", "revocation_repeated", "revocation_refused"),
+    *("revoked", "revocation_case", "revocation_repeated", "revocation_refused"),
+    *("reversal_approved", "reversal_declined", "reversal_repeated", "reversal_refused"),
 )
 
 
@@ -64,6 +66,10 @@ class Published:
     """Cashbacks by id: what their created event said and how they stand."""
     pending: dict[tuple[str, str], str] = field(default_factory=dict)
     """The one cashback that a program has pending on a purchase."""
+    cleared: set[str] = field(default_factory=set)
+    """Cashbacks that cleared and were not reversed."""
+    decided_at: frozenset[int] = frozenset()
+    """When decisions about reversal cases were made."""
 
 
 class StepChecks:
@@ -71,7 +77,7 @@ class StepChecks:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.partitions = [Published() for _ in history.logs]
+        self.partitions = [Published(decided_at=_decided_at(log)) for log in history.logs]
         self.unfinished = set(range(len(history.logs)))
         """Partitions whose log is not committed to its end."""
 
@@ -115,6 +121,10 @@ class StepChecks:
             raise Broken("topics", f"{name} on {record.topic}")
 
 
+def _decided_at(log: PartitionLog) -> frozenset[int]:
+    return frozenset(line["decided_at"] for _, line in log.lines if "decided_at" in line)
+
+
 def _tick(published: Published, row: bytes | None, *, clock: int) -> None:
     """The clock of the state moves forward only, and no further than the log says."""
     said = int.from_bytes(row or b"", "big")
@@ -135,13 +145,22 @@ def _step(published: Published, name: str, datum: dict[str, Any], clock: int) ->
         published.states[cashback] = datum
         published.pending[pair] = cashback
         return
+    if datum.get("reason") == "REVERSED":
+        if cashback not in published.cleared:
+            raise Broken("I4", f"{cashback} is reversed, but stands not cleared")
+        published.cleared.remove(cashback)
+        return
     if published.pending.get(pair) != cashback:
         raise Broken("I4", f"{name} of {cashback}, which is not pending")
     del published.pending[pair]
     at = datum["timestamp"]
     created = published.states[cashback]
-    if name == "CashbackCleared" and (at > clock or at < (created["clear_at"] or 0)):
-        raise Broken("I7", f"{cashback} cleared for {at}, due {created['clear_at']}, clock {clock}")
+    if name == "CashbackCleared":
+        published.cleared.add(cashback)
+        # What a decision creates clears at once, by the clock of who decided.
+        is_early = at > clock and at not in published.decided_at
+        if is_early or at < (created["clear_at"] or 0):
+            raise Broken("I7", f"{cashback} cleared for {at}, due {created['clear_at']}, clock {clock}")
     if datum.get("reason") == "AUTH_EXPIRED" and at > clock:
         raise Broken("I7", f"{cashback} expired for {at}, clock {clock}")
 

@@ -1,4 +1,4 @@
-"""What is said of members beside their payments: clips, airdrops and their ends, and revocations."""
+"""What is said of members beside their payments: clips, airdrops, and revocations."""
 
 from collections.abc import Sequence
 from random import Random

@@ -117,8 +117,10 @@ def night_belongs_to_its_morning(self: Opening, day: Any) -> bool:
     return True
 
 
-def cases_on_the_earliest(pair: Pair, cleared: Sequence[Any], earned: int) -> None:
-    review_cases(pair, list(reversed(cleared)), earned)
+def cases_on_the_earliest(pair: Pair, earned: int) -> None:
+    pair.cashbacks.reverse()
+    review_cases(pair, earned)
+    pair.cashbacks.reverse()
 
 
 def rank_turned(place: int) -> Callable[[Terms, int], tuple[Any, ...]]:

@@ -25,7 +25,8 @@ KINDS = (
     # what is said
     *("payment", "tick", "program", "program in mid-log", "poison", "out of order"),
     *("entitlement", "entitlement_repeated", "entitlement_conflict"),
-    *("revocation", "revoked", "revocation_repeated", "revocation_refused"),
+    *("revocation", "revoked", "revocation_case", "revocation_repeated", "revocation_refused"),
+    *("reversal", "reversal_approved", "reversal_declined", "reversal_repeated", "reversal_refused"),
     *("clock behind", "damaged clock"),
     # what becomes of it
     *("judged", "applied", "duplicate", "conflict", "untimely", "joined", "misplaced", "expired", "parked"),

@@ -1,9 +1,12 @@
 """A log of one partition that takes what operators and accounting say among payments."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from schemas import reversals, revocations
 from schemas.entitlements import from_json as entitlement
+from schemas.errors import Rejected
 from schemas.programs import parse_program
 from schemas.times import from_iso
 from schemas.transactions import from_json
@@ -41,6 +44,21 @@ class Log:
             transaction = from_json(line)
             self.log.advance(transaction.occurred_at, 10_000)
             self.log.transact(transaction, b"", 0)
+        return self
+
+    def hear(self, records: Iterable[tuple[int, Line]]) -> "Log":
+        """Takes whatever is said, each with its clock (µs); what is refused is dropped."""
+        for clock, line in records:
+            self.log.advance(clock, 10_000)
+            with suppress(Rejected):
+                if "decision" in line:
+                    self.log.decide_case(reversals.checked(line))
+                elif "sequence" in line:
+                    self.log.revoke(revocations.checked(line))
+                elif "granted_at" in line or "revoked_at" in line:
+                    self.log.entitle(entitlement(line))
+                else:
+                    self.log.transact(from_json(line), b"", 0)
         return self
 
     def wait(self, at: str) -> "Log":
