@@ -180,7 +180,9 @@ class CashbackFold:
             elif name == "ReversalDecision":
                 decision = reversals.checked(codec.decode(record.value)[1])
                 _check_key(record, decision.key)
-                self.log.decide_case(decision, lambda at: self._check_time("decided_at", at))
+                self.log.decide_case(
+                    decision, lambda at: self._check_time("decided_at", at, self._seen_at(record))
+                )
             elif name == "BudgetGrant":
                 self._lend(codec.decode(record.value)[1])
             else:
