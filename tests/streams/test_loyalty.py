@@ -122,6 +122,22 @@ def test_used_stamps_whose_purchases_were_refunded_meanwhile_do_not_come_back() 
     ]
 
 
+def test_a_used_stamp_is_not_given_again_when_its_purchase_qualifies_anew() -> None:
+    lines = [
+        buy(1, "02-01"),
+        buy(2, "02-02"),
+        buy(3, "02-03"),
+        payment("REFUNDED", 1000, "02-04", external_id="t1"),
+        buy(1, "02-05", 500, part_id="again"),
+        buy(4, "02-06"),
+        buy(5, "02-07"),
+        buy(6, "02-08"),
+    ]
+    result = told([stamps()], lines)
+    assert story(result) == ["created 500 card#1 02-03", "created 500 card#1 02-08"]
+    assert {event["transaction_ref"] for event in result.events} == {"t3", "t6"}
+
+
 def test_a_cleared_redemption_is_never_undone() -> None:
     lines = [buy(number, f"02-0{number}") for number in (1, 2, 3)]
     lines += [payment("REFUNDED", 1000, "03-01", external_id="t3"), buy(4, "03-02"), buy(5, "03-03")]
