@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ops.programs.timeline import in_order, predecessor
+from schemas.codec import encode
 from schemas.errors import Rejected
 from schemas.program_files import contradictions
-from schemas.programs import ProgramSpec
+from schemas.programs import ProgramSpec, to_datum
 from schemas.times import Micros
+
+PROGRAM_BYTES_MAX = 900_000
+"""Of its record: a producer and a topic take a megabyte, with key, headers and frame."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class Refused:
-    """It contradicts what is published. `published`: the same version as it stands there, if that is why."""
+    """It contradicts what is published, or no topic takes it. `published`: the same version as it stands
+    there, if that is why.
+    """
 
     spec: ProgramSpec
     reason: Rejected
@@ -57,6 +63,8 @@ def plan(programs: Iterable[ProgramSpec], published: Iterable[ProgramSpec], now:
         elif faults := contradictions([*known, spec]):
             same = next((each for each in known if each.version == spec.version), None)
             steps.append(Refused(spec, faults[0], same))
+        elif (fault := _too_large(spec)) is not None:
+            steps.append(Refused(spec, fault, None))
         else:
             known.append(spec)
             steps.append(Added(spec, None, None, is_late=spec.effective_from < now))
@@ -64,6 +72,17 @@ def plan(programs: Iterable[ProgramSpec], published: Iterable[ProgramSpec], now:
     return [
         _placed(step, versions[step.spec.program_id]) if isinstance(step, Added) else step for step in steps
     ]
+
+
+def _too_large(spec: ProgramSpec) -> Rejected | None:
+    """Found before anything is written: the brokers would refuse it amidst the others."""
+    datum = to_datum(spec)
+    size = len(encode("Program", datum))
+    if size <= PROGRAM_BYTES_MAX:
+        return None
+    field = max(datum, key=lambda name: len(datum[name]) if isinstance(datum[name], list) else 0)
+    problem = f"makes the program {size} bytes long, above {PROGRAM_BYTES_MAX}"
+    return Rejected(field, problem, "spread it over several programs")
 
 
 def _placed(step: Added, versions: list[ProgramSpec]) -> Added:

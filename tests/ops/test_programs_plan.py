@@ -30,6 +30,16 @@ def test_each_program_is_added_known_or_refused() -> None:
     assert steps[2] == Refused(changed, steps[2].reason, published[0])  # type: ignore[union-attr]
 
 
+def test_a_program_that_no_topic_takes_is_refused_before_any_is_written() -> None:
+    huge = program("huge", merchant_ids=[f"merchant-{number:06}" for number in range(60_000)])
+    added, refused = plan([version(1), huge], [], NOW)
+    assert isinstance(added, Added)
+    assert isinstance(refused, Refused)
+    assert str(refused.reason) == (
+        "merchant_ids: makes the program 960068 bytes long, above 900000; spread it over several programs"
+    )
+
+
 def test_a_version_replaces_the_one_in_force_before_it_wherever_that_comes_from() -> None:
     first, second, third, last = version(1), version(2, FEBRUARY), version(3, MARCH), version(4, APRIL)
     steps = plan([third, second], [last, first], NOW)
