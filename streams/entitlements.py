@@ -1,7 +1,9 @@
 """Stage: what a member may use: clips and airdrops, and which of them a purchase goes by.
 
-A row holds all that was said of one clip or airdrop id; another lists the ids a member has of one program.
+A row holds all that was said of one clip or airdrop id; `shelves` what a member may still use of a program.
 """
+
+from bisect import bisect_right
 
 import msgspec
 
@@ -12,23 +14,24 @@ from streams.conflicts import Conflicting
 from streams.program import Program
 from streams.purchase import PurchaseId, Reason
 from streams.rows import Rows
+from streams.shelves import GRANTS_MAX, NEVER, Shelves, Usable
 
-IDS_MAX = 10_000
-"""Clips or airdrops one member holds of one program."""
 WORDS_MAX = 1_000
 """Grants and ends of one clip or airdrop id."""
 
-_NEVER: Micros = 2**62
-
 
 class Grant(msgspec.Struct, array_like=True, gc=False):
-    """From when, until when (0: no end) and of which program a clip or airdrop counts."""
+    """From when, until when (0: no end) and of which program a clip or airdrop counts.
+
+    `page` of the shelf it lies on, while nothing used it up.
+    """
 
     granted_at: Micros
     expires_at: Micros
     program_id: str
     variant_id: str | None = None
     creative_id: str | None = None
+    page: int = 0
 
 
 class Title(msgspec.Struct, array_like=True, gc=False):
@@ -53,7 +56,6 @@ class Found(msgspec.Struct, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_title = msgspec.msgpack.Decoder(Title).decode
-_decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class Entitlements:
@@ -61,6 +63,7 @@ class Entitlements:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+        self._shelves = Shelves(rows)
 
     def take(self, said: Entitlement) -> bool:
         """Keeps one entitlement, also of a program not known yet; False for a repetition.
@@ -72,64 +75,67 @@ class Entitlements:
         row = self._rows.get(key)
         title = Title() if row is None else _decode_title(row)
         if said.kind in (CLIPPED, AIRDROPPED):
-            is_news = self._grant(member, title, said)
+            grant = _new_grant(title, said)
+            if grant is None:
+                return False
+            self._check_room(member, title, said, grant)
+            title.grants.append(grant)
+            if not title.holder:
+                self._shelve(member, said.is_clip, said.id, title, [grant])
         else:
             assert said.revoked_at is not None
-            is_news = said.revoked_at not in title.ends
-            title.ends = sorted({*title.ends, said.revoked_at})
-        if not is_news:
-            return False
-        if len(title.grants) + len(title.ends) > WORDS_MAX:
-            problem = f"more than {WORDS_MAX} grants and ends of {said.id}"
-            raise Rejected("clip_id" if said.is_clip else "airdrop_id", problem, "use a new id")
+            if said.revoked_at in title.ends:
+                return False
+            self._check_room(member, title, said, None)
+            title.ends = sorted([*title.ends, said.revoked_at])
+            self._end(member, title, said, said.revoked_at)
         self._rows.put(key, _encode(title))
         return True
 
-    def _grant(self, member: str, title: Title, said: Entitlement) -> bool:
-        assert said.granted_at is not None
-        assert said.program_id is not None
-        grant = Grant(
-            said.granted_at, said.expires_at or 0, said.program_id, said.variant_id, said.creative_id
-        )
-        for known in title.grants:
-            if known.granted_at == grant.granted_at:
-                if known == grant:
-                    return False
-                problem = f"{said.id} was granted at that time with another content"
-                raise Conflicting("granted_at", problem, "what came first stands; revoke it and grant anew")
-        key = _program_key(member, said.is_clip, said.program_id)
-        row = self._rows.get(key)
-        ids = [] if row is None else _decode_ids(row)
-        if said.id not in ids:
-            if len(ids) >= IDS_MAX:
-                problem = f"more than {IDS_MAX} of one member and program"
-                raise Rejected("clip_id" if said.is_clip else "airdrop_id", problem, "use fewer")
-            self._rows.put(key, _encode([*ids, said.id]))
-        title.grants.append(grant)
-        return True
+    def _check_room(self, member: str, title: Title, said: Entitlement, grant: Grant | None) -> None:
+        field = "clip_id" if said.is_clip else "airdrop_id"
+        if len(title.grants) + len(title.ends) >= WORDS_MAX:
+            raise Rejected(field, f"more than {WORDS_MAX} grants and ends of {said.id}", "use a new id")
+        if grant is not None and self._shelves.is_full(_shelf(member, said.is_clip, grant.program_id)):
+            problem = f"more than {GRANTS_MAX} that one member may use of one program"
+            raise Rejected(field, problem, "use fewer")
+
+    def _shelve(self, member: str, is_clip: bool, name: str, title: Title, grants: list[Grant]) -> None:
+        """Lets purchases find these grants of a title."""
+        for grant in grants:
+            place = bisect_right(title.ends, grant.granted_at)
+            ended_at = title.ends[place] if place < len(title.ends) else NEVER
+            usable = Usable(name, grant.granted_at, grant.expires_at or NEVER, ended_at)
+            grant.page = self._shelves.add(_shelf(member, is_clip, grant.program_id), usable)
+
+    def _unshelve(self, member: str, is_clip: bool, name: str, title: Title) -> None:
+        for program_id, page in {(grant.program_id, grant.page) for grant in title.grants}:
+            self._shelves.remove(_shelf(member, is_clip, program_id), page, name)
+
+    def _end(self, member: str, title: Title, said: Entitlement, at: Micros) -> None:
+        if title.holder:
+            return  # told when it is given back
+        before = {(grant.program_id, grant.page) for grant in title.grants if grant.granted_at < at}
+        for program_id, page in before:
+            self._shelves.end(_shelf(member, said.is_clip, program_id), page, said.id, at)
 
     def find(self, who: PurchaseId, program: Program, at: Micros) -> Found | Reason:
         """The entitlement that a purchase at `at` goes by, the first to expire; or why there is none."""
-        best: tuple[tuple[Micros, Micros, str], Grant] | None = None
+        best: Usable | None = None
         expired = False
-        for name in self._ids(who.member, program):
-            title = self._title(who.member, program.by_clip, name)
-            if title.holder:
-                continue  # used up, also for a version by which it would not be
-            for grant in title.grants:
-                if grant.program_id != program.program_id or grant.granted_at > at:
-                    continue
-                expires_at = grant.expires_at or _NEVER
-                ended_at = min((end for end in title.ends if end > grant.granted_at), default=_NEVER)
-                if at < expires_at and at < ended_at:
-                    rank = (expires_at, grant.granted_at, name)
-                    if best is None or rank < best[0]:
-                        best = rank, grant
-                elif expires_at <= at and expires_at < ended_at:
-                    expired = True
+        for grant in self._shelves.usable(_shelf(who.member, program.by_clip, program.program_id)):
+            if grant.granted_at > at:
+                continue
+            if at < grant.expires_at and at < grant.ended_at:
+                if best is None or _rank(grant) < _rank(best):
+                    best = grant
+            elif grant.expires_at <= at and grant.expires_at < grant.ended_at:
+                expired = True
         if best is None:
             return Reason.ENTITLEMENT_EXPIRED if expired else Reason.NOT_ENTITLED
-        return Found(best[0][2], best[1].variant_id, best[1].creative_id)
+        title = self._title(who.member, program.by_clip, best.id)
+        told = next(grant for grant in title.grants if grant.granted_at == best.granted_at)
+        return Found(best.id, told.variant_id, told.creative_id)
 
     def is_free(self, who: PurchaseId, program: Program, name: str) -> bool:
         """Whether no other purchase used the entitlement up."""
@@ -140,13 +146,15 @@ class Entitlements:
         if not program.uses_up:
             return
         title = self._title(who.member, program.by_clip, name)
+        was_held = bool(title.holder)
         title.pairs += 1 if holds else -1
         title.holder = who.external_id if title.pairs else ""
+        if title.holder and not was_held:
+            # Used up, also for a version by which it would not be.
+            self._unshelve(who.member, program.by_clip, name, title)
+        elif was_held and not title.holder:
+            self._shelve(who.member, program.by_clip, name, title, title.grants)
         self._rows.put(_title_key(who.member, program.by_clip, name), _encode(title))
-
-    def _ids(self, member: str, program: Program) -> list[str]:
-        row = self._rows.get(_program_key(member, program.by_clip, program.program_id))
-        return [] if row is None else _decode_ids(row)
 
     def _title(self, member: str, is_clip: bool, name: str) -> Title:
         row = self._rows.get(_title_key(member, is_clip, name))
@@ -161,5 +169,24 @@ def _title_key(member: str, is_clip: bool, name: str) -> bytes:
     return f"e{member}\x1f{'c' if is_clip else 'a'}\x1f{name}".encode()
 
 
-def _program_key(member: str, is_clip: bool, program_id: str) -> bytes:
-    return f"i{member}\x1f{'c' if is_clip else 'a'}\x1f{program_id}".encode()
+def _shelf(member: str, is_clip: bool, program_id: str) -> str:
+    return f"{member}\x1f{'c' if is_clip else 'a'}\x1f{program_id}"
+
+
+def _rank(grant: Usable) -> tuple[Micros, Micros, str]:
+    """Which of several a purchase goes by: the one that expires first, then the older."""
+    return grant.expires_at, grant.granted_at, grant.id
+
+
+def _new_grant(title: Title, said: Entitlement) -> Grant | None:
+    """The grant an entitlement makes; None for a repetition. Raises `Conflicting`."""
+    assert said.granted_at is not None
+    assert said.program_id is not None
+    grant = Grant(said.granted_at, said.expires_at or 0, said.program_id, said.variant_id, said.creative_id)
+    for known in title.grants:
+        if known.granted_at == grant.granted_at:
+            if msgspec.structs.replace(known, page=0) == grant:
+                return None
+            problem = f"{said.id} was granted at that time with another content"
+            raise Conflicting("granted_at", problem, "what came first stands; revoke it and grant anew")
+    return grant

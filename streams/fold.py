@@ -26,7 +26,7 @@ from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
 from streams.settlement import Datum
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 """Form of the rows of state: counted up when code from before would read them wrong, and must refuse them."""
 STATE_VERSIONS_READ = (3,)
 """Older forms that this code reads as they are; each row is written in the present form when it changes."""
@@ -35,6 +35,8 @@ CLOCK_KEY = b"c"
 """The row of the partition's clock: microseconds UTC, eight bytes. It never goes back."""
 _PROGRAM_PREFIX = b"g"
 _PROGRAMS_KEPT = 10_000
+_DECISION_BYTES_MAX = 900_000
+"""A topic takes a megabyte."""
 
 
 class TopicOutcomes:
@@ -54,7 +56,13 @@ class TopicOutcomes:
         self._send(self._events, who.member_key, codec.encode(record, datum))
 
     def decision(self, who: PurchaseId, datum: Datum) -> None:
-        self._send(self._decisions, who.member_key, codec.encode("Decision", datum))
+        """Sends what was decided; in parts, should thousands of programs have had a word."""
+        value, words = codec.encode("Decision", datum), datum["decisions"]
+        if len(value) <= _DECISION_BYTES_MAX or len(words) == 1:
+            self._send(self._decisions, who.member_key, value)
+            return
+        for part in (words[: len(words) // 2], words[len(words) // 2 :]):
+            self.decision(who, {**datum, "decisions": part})
 
     def case(self, who: PurchaseId, datum: Datum) -> None:
         self._send(self._cases, who.member_key, codec.encode("ReversalCase", datum))

@@ -8,15 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from schemas.entitlements import Entitlement
-from schemas.errors import Rejected
-from schemas.money import AMOUNT_MAX
 from schemas.program_files import contradictions
 from schemas.programs import ProgramSpec
 from schemas.reversals import ReversalDecision
 from schemas.revocations import Revocation
 from schemas.times import DAY, Micros
-from schemas.transactions import AUTHORIZED, DECLINED, SETTLED, VOIDED, Transaction
-from streams import dedup, judging, pending, refunds
+from schemas.transactions import Transaction
+from streams import dedup, judging, pending, refunds, room
 from streams.budgets import Budgets
 from streams.conflicts import Conflicting
 from streams.due import DueIndex
@@ -41,13 +39,6 @@ from streams.purchase import (
 )
 from streams.rows import Rows
 from streams.settlement import Outcomes, Settlement
-
-EVENTS_MAX = 1_000
-"""Accepted events a purchase: what comes after is rejected, so that one row stays small."""
-PARKED_MAX = 100
-"""Events that wait for one unknown purchase, each with its bytes."""
-LAST_WORDS_MAX = 10
-"""Voids and declines that are still taken beyond either bound."""
 
 _UNDECIDED: Micros = 2**62
 """Due never: people decide when they do."""
@@ -138,7 +129,7 @@ class MemberLog:
         purchase = Purchase() if row is None else unpack(row)
         match dedup.judge_identity(purchase, transaction):
             case dedup.Fresh(digest):
-                _check_room(purchase, transaction)
+                room.check(purchase, transaction, self.catalogue)
                 admit(transaction)
                 dedup.remember(purchase, transaction, digest)
             case dedup.Duplicate():
@@ -288,24 +279,6 @@ class MemberLog:
         if due_at:
             return due_at
         return _UNDECIDED if purchase.awaits_decision else purchase.touched_at + self._horizon
-
-
-def _check_room(purchase: Purchase, transaction: Transaction) -> None:
-    room = LAST_WORDS_MAX if transaction.kind in (VOIDED, DECLINED) else 0
-    if len(purchase.seen) >= EVENTS_MAX + room:
-        problem = f"more than {EVENTS_MAX} events of one purchase"
-        raise Rejected("external_id", problem, "use a new external_id")
-    if len(purchase.parked) >= PARKED_MAX + room and not dedup.opens(transaction):
-        problem = f"more than {PARKED_MAX} events wait for a purchase that never came"
-        raise Rejected("external_id", problem, "send the purchase first")
-    kind, so_far = transaction.kind, 0
-    if kind == SETTLED:
-        so_far = purchase.captured
-    elif kind == AUTHORIZED:
-        so_far = purchase.authorized
-    if so_far + (transaction.amount_minor or 0) > AMOUNT_MAX:
-        problem = f"brings the purchase above {AMOUNT_MAX}"
-        raise Rejected("amount_minor", problem, "send minor units of one purchase")
 
 
 def _loses_stamp(purchase: Purchase, pair: Pair, program: Program, now: Micros) -> bool:

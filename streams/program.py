@@ -150,6 +150,10 @@ class Catalogue:
                 found.append((program, in_force))
         return found
 
+    def most_naming(self, partner_id: str, merchant_id: str) -> int:
+        """How many programs name a purchase at most, at any time."""
+        return len(self._candidates(partner_id, merchant_id))
+
     def _candidates(self, partner_id: str, merchant_id: str) -> list[list[Program]]:
         candidates = self._naming.get((partner_id, merchant_id))
         if candidates is None:

@@ -1,13 +1,34 @@
 """Nothing a sender does may grow a row or a record past what topics take, or stop a partition."""
 
-from schemas.codec import encode
+from collections import Counter
+
+from schemas.codec import decode, encode
+from schemas.entitlements import from_json as entitlement_from_json
+from schemas.entitlements import to_datum as entitlement_datum
 from schemas.times import DAY
-from streams.member_log import EVENTS_MAX, PARKED_MAX
+from streams.entitlements import Entitlements
+from streams.room import CLEARED_MAX, EVENTS_MAX, PARKED_MAX, PROGRAMS_MAX
+from streams.rows import Rows
+from streams.shelves import GRANTS_MAX
 from streams.simulate import simulate
 from tests.streams.test_fold import GOOD, NOW, Partition, Record, program, transaction
-from tests.streams.told import campaign, payment, story
+from tests.streams.told import campaign, clip, deal, payment, story
 
 ROW_BYTES_MAX = 1024 * 1024
+
+
+class CountedRows:
+    """Rows that count how many are read."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.put = rows.put
+        self.delete = rows.delete
+        self.read = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        self.read += 1
+        return self._rows.get(key)
 
 
 def test_only_so_many_events_wait_for_a_purchase_that_never_came_but_a_void_always_may() -> None:
@@ -74,6 +95,59 @@ def test_redemptions_that_may_be_undone_grow_no_row() -> None:
         partition.take(transaction(payment("SETTLED", 5000, "02-01", external_id=f"t{number}")))
     assert partition.events() == ["CashbackCreated"] * 300
     assert max(len(row) for key, row in partition.store.items() if not key.startswith(b"g")) < 500
+
+
+def test_many_clips_of_a_member_grow_no_row_and_a_purchase_reads_pages_of_them() -> None:
+    partition = Partition()
+    partition.take(program(program_id="half-off", type="deal", hold_days=14))
+    wide = "\U0001f4b6" * 124
+    for number in range(1_000):
+        said = entitlement_from_json(clip(f"{wide}{number:04}"))
+        partition.take(Record(encode("Entitlement", entitlement_datum(said))))
+    rows = CountedRows(partition.store)
+    partition.fold.log.judge.allowances.entitlements = Entitlements(rows)
+    partition.take(transaction(payment("SETTLED", 5000, "02-01")))
+    assert partition.events() == ["CashbackCreated"]
+    assert rows.read < 100
+    assert max(len(row) for key, row in partition.store.items() if not key.startswith(b"g")) < 16_384
+
+
+def test_only_so_many_grants_of_a_program_are_kept_and_the_rest_is_refused() -> None:
+    said = [clip(f"c{number:05}") for number in range(GRANTS_MAX + 1)]
+    result = simulate([deal()], [payment("SETTLED", 5000, "02-01")], said)
+    assert [str(bad.reason) for bad in result.bad] == [
+        f"clip_id: more than {GRANTS_MAX} that one member may use of one program; use fewer"
+    ]
+    assert result.events[0]["source"]["clip_id"] == "c00000"
+
+
+def test_what_thousands_of_programs_say_is_sent_in_parts_that_a_topic_takes() -> None:
+    partition = Partition()
+    for number in range(1_000):
+        partition.take(program(program_id="\U0001f4b6" * 123 + f"{number:05}"))
+    partition.take(GOOD)
+    decisions = [value for topic, value, _ in partition.sent if topic == "decisions"]
+    assert max(map(len, decisions)) < 1_000_000
+    said = [word for value in decisions for word in decode(value)[1]["decisions"]]
+    assert Counter(word["decision"] for word in said) == {"REWARDED": 1, "OUTRANKED": 999}
+    assert max(len(row) for _, row in partition.store.items()) < 4 * 1024 * 1024
+
+
+def test_a_purchase_that_too_many_programs_name_is_quarantined_until_fewer_do() -> None:
+    programs = [campaign(f"p{number:04}", hold_days=0) for number in range(PROGRAMS_MAX + 1)]
+    line = payment("SETTLED", 1000, "02-01")
+    result = simulate(programs, [line])
+    assert [str(bad.reason)[:47] for bad in result.bad] == ["merchant_id: 1501 programs name a purchase at g"]
+    elsewhere = campaign("p0000", version=2, hold_days=0, merchant_ids=["closed"])
+    assert simulate([*programs, elsewhere], [line]).counts["judged"] == 1
+
+
+def test_only_so_many_cashbacks_of_one_purchase_clear() -> None:
+    programs = [campaign(f"p{number:03}", hold_days=0, stackable=True) for number in range(50)]
+    lines = [payment("SETTLED", 100, "02-01", part_id=f"s{number}") for number in range(EVENTS_MAX)]
+    result = simulate(programs, lines)
+    assert result.counts["CashbackCleared"] == CLEARED_MAX
+    assert "cashbacks of one purchase cleared" in str(result.bad[0].reason)
 
 
 def test_a_record_too_large_for_any_topic_is_quarantined_cut() -> None:
