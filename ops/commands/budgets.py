@@ -6,18 +6,16 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from connectors.budget_requests import request_in
 from connectors.budgets import Budget, BudgetId, Keeper
 from ops.partitions.reading import Partition
+from ops.plain import print_plain
 from ops.running import settings_here
 from ops.settings import Settings
 from schemas.errors import Rejected
 from schemas.topics import BUDGET_REQUESTS
-
-_PIPE_WIDTH = 140
 
 
 def budgets(
@@ -34,8 +32,7 @@ def budgets(
     if as_json:
         typer.echo(json.dumps({"budgets": [_form(who, budget) for who, budget in found]}))
     else:
-        console = Console()
-        Console(width=None if console.is_terminal else _PIPE_WIDTH).print(_table(found))
+        print_plain(_table(found))
     if broken := [who for who, budget in found if budget.broken]:
         for who in broken:
             mode = "live" if who.livemode else "test"

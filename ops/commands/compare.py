@@ -66,7 +66,7 @@ def compare(
         raise typer.BadParameter("name the programs to compare with", param_hint="--against")
     history = _history(transactions, entitlements, until, real_year=real_year, households=households)
     old, new = _programs(old_file), _programs(programs)
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDTH_PLAIN)
     with console.status("Judging the payments under both"):

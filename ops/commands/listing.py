@@ -26,7 +26,6 @@ ToDay = Annotated[
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # What a spreadsheet would take for a formula, when a cell begins with it.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-_PIPE_WIDTH = 160
 
 
 def day(text: str, option: str) -> date:
@@ -112,17 +111,16 @@ def print_rows(
 ) -> None:
     """A table in which nothing is cut; columns in `numbers` are flush right."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from ops.plain import print_plain, printable
 
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
-    console = Console(markup=False)
-    # A pipe has no width of its own; a table cut to 80 columns would hide figures.
-    Console(width=None if console.is_terminal else _PIPE_WIDTH, markup=False).print(table)
+        table.add_row(*map(printable, row))
+    print_plain(table)
 
 
 def _cell(value: Any) -> Any:

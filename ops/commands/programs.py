@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ops.cli import explained
+from ops.plain import print_plain
 from ops.programs import words
 from ops.programs.catalogue import Published, present, read_catalogue
 from ops.programs.lint.file import Place, lint_file
@@ -31,7 +31,6 @@ EXIT_TROUBLE = 2
 """Where 1 is an answer: it could not be found out."""
 EXIT_BAD_LINES = 3
 
-_PIPE_WIDTH = 160
 _COLOURS = {
     "-": typer.colors.RED,
     "+": typer.colors.GREEN,
@@ -265,6 +264,4 @@ def _json(**fields: object) -> None:
 
 
 def _print(table: Table) -> None:
-    console = Console()
-    # A pipe has no width of its own; a table cut to 80 columns would hide figures.
-    Console(width=None if console.is_terminal else _PIPE_WIDTH).print(table)
+    print_plain(table)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from ops.commands.waiting import age_text, print_table
+from ops.plain import printable
 from ops.quarantine.decoding import decoded
 from ops.quarantine.listing import Row
 
@@ -77,4 +78,4 @@ def _section(title: str, lines: Sequence[Sequence[str]]) -> None:
 
 
 def _line(name: str, what: object) -> None:
-    typer.echo(f"{name:<18} {what}")
+    typer.echo(printable(f"{name:<18} {what}"))

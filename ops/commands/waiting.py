@@ -12,7 +12,6 @@ from schemas.times import from_iso
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
 BrokersOption = Annotated[str | None, typer.Option("--brokers", help="Kafka (host:port,…)")]
 
-_PIPE_WIDTH = 160
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -44,8 +43,9 @@ def one_of(option: str, said: str | None, known: Sequence[str]) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, folded: str) -> None:
     """A table; the column `folded` takes as many lines as it needs, the others are not broken."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from ops.plain import print_plain, printable
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
@@ -54,7 +54,5 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, folded
         else:
             table.add_column(column, no_wrap=True)
     for row in rows:
-        table.add_row(*row)
-    console = Console()
-    # A pipe has no width of its own; at 80 columns places would be cut.
-    Console(width=None if console.is_terminal else _PIPE_WIDTH, markup=False).print(table)
+        table.add_row(*map(printable, row))
+    print_plain(table)

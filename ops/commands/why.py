@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ops.plain import printable
 from ops.running import settings_here
 from ops.why.finding import Asked, facts_of
 from ops.why.life import life_of
@@ -37,4 +38,4 @@ def why(
         typer.echo(json.dumps(json_of(lives)))
         return
     for line in lines(lives, width=get_terminal_size((_PIPE_WIDTH, 0)).columns):
-        typer.echo(line)
+        typer.echo(printable(line))

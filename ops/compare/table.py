@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ops.compare import words
 from ops.compare.movement import Bucket, Moved, Movement
+from ops.plain import printable
 from schemas.money import amount_text
 
 TOP_MEMBERS = 20
@@ -76,7 +77,7 @@ def _table(name: str, lines: list[Moved], most: int) -> Table:
     changed = [line for line in lines if not line.is_unchanged]
     unchanged = [line for line in lines if line.is_unchanged]
     for line in changed[:most]:
-        table.add_row(line.name, *_cells(line))
+        table.add_row(printable(line.name), *_cells(line))
     for rest, said in ((changed[most:], "more"), (unchanged, "without change")):
         if rest:
             table.add_row(Text(f"and {len(rest):,} {said}", "dim"), *_cells(_sum(rest)))

@@ -39,6 +39,17 @@ def test_a_raised_percent_is_told_in_the_terminal_and_on_the_page_and_a_bad_line
     assert "earned 1.50 EUR instead of 1.00 EUR" in html.read_text()
 
 
+def test_names_are_shown_as_they_are_whatever_brackets_and_signs_they_have(tmp_path: Path) -> None:
+    old = programs(tmp_path / "old.jsonl", program_id="[/red]old")
+    new = programs(tmp_path / "new.jsonl", program_id=":smile: \u202enew")
+    transactions = tmp_path / "t.jsonl"
+    transactions.write_text(json.dumps(payment("SETTLED", 10_000, "02-01", merchant_id="[/]")) + "\n")
+    ended = compare("--programs", new, "--against", old, "--transactions", transactions)
+    assert ended.returncode == 0, ended.stderr
+    assert "[/red]old" in ended.stdout
+    assert ":smile: \\u202enew" in ended.stdout
+
+
 @pytest.mark.slow
 def test_the_real_year_moves_by_as_much_as_its_programs_members_and_merchants(tmp_path: Path) -> None:
     new = tmp_path / "new.yaml"

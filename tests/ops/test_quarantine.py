@@ -149,8 +149,10 @@ def test_one_record_is_shown_with_its_headers_its_fields_and_what_was_done(
         "requeued by ann: mended .its copy is 0:9.",
     ):
         assert re.search(line, shown), shown
-    show_row(said, b"bank:ann", b"not ours", as_json=False)
-    assert re.search("hex +6e6f74206f757273", capsys.readouterr().out)
+    show_row(said, b"bank:\x1b[2Jann", b"not ours", as_json=False)
+    shown = capsys.readouterr().out
+    assert re.search("hex +6e6f74206f757273", shown)
+    assert r"bank:\x1b[2Jann" in shown
 
 
 @pytest.mark.parametrize(
