@@ -179,6 +179,7 @@ class CashbackFold:
                 said = entitlements.checked(codec.decode(record.value)[1])
                 _check_key(record, said.key)
                 self.log.entitle(said)
+                self._bad_run.good()
             elif name == "Program":
                 self._publish(record.value or b"")
             elif name == "Revocation":

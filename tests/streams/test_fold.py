@@ -9,6 +9,8 @@ import pytest
 from ops.settings import Settings
 from schemas.clock import clock_header
 from schemas.codec import decode, encode
+from schemas.entitlements import from_json as entitlement_from_json
+from schemas.entitlements import to_datum as entitlement_datum
 from schemas.programs import parse_program, to_datum
 from schemas.silence import silent_header
 from schemas.times import DAY, from_iso
@@ -17,7 +19,7 @@ from schemas.transactions import to_datum as transaction_datum
 from streams.engine.store import MemoryStore
 from streams.fold import CashbackFold
 from streams.quarantine import BadRun
-from tests.streams.told import Line, campaign, payment
+from tests.streams.told import Line, campaign, clip, payment
 
 NOW = from_iso("2024-02-01T12:00:00Z", "now")
 
@@ -134,6 +136,14 @@ def test_a_program_version_with_other_content_is_refused() -> None:
     assert partition.quarantined()[0][0] == "rejected"
     assert partition.fold.counts["program_repeated"] == 1
     assert partition.events() == ["CashbackCreated"]
+
+
+def test_a_load_of_entitlements_of_which_some_are_bad_pauses_nobody() -> None:
+    partition = Partition(Settings(clock="broker", bad_input_limit=4))
+    for number in range(6):
+        good = encode("Entitlement", entitlement_datum(entitlement_from_json(clip(f"c{number}"))))
+        partition.take(Record(good), Record(b"junk", key=b"one:x"), Record(b"junk", key=b"two:x"))
+    assert partition.pauses == []
 
 
 def test_many_bad_inputs_of_two_partners_pause_the_worker() -> None:
