@@ -54,6 +54,10 @@ COMMANDS = {
     "audit": Command(
         "ops.commands.audit:app", "Every manual act: who, what, why; and proof that none is gone"
     ),
+    "endpoints": Command(
+        "ops.commands.endpoints:app", "Where webhooks go: add, list, rotate, disable, enable, test"
+    ),
+    "webhooks": Command("ops.commands.webhooks:app", "See what was delivered, and send it again"),
     "budgets": Command("ops.commands.budgets:budgets", "Each budget: granted, left, closed"),
     "rates": Command("ops.commands.rates:app", "Commission: tiers, and each merchant's rate by month"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),
@@ -91,6 +95,7 @@ EXPECTED = {
     "streams.engine.brokers.TopicsUnfit",
     "sinks.books.issuing.NotIssued",
     "sinks.migrations.WrongSchema",
+    "sinks.webhooks.terms.EndpointRefused",
 }
 
 EXIT_FAILED = 1

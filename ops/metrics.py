@@ -62,6 +62,7 @@ LABELS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cashback_ledger_entries": {"transition": ("created", "resolved")},
     "cashback_ledger_quarantined": {"reason": LEDGER_REFUSALS},
     "cashback_webhook_attempts": {"outcome": ("delivered", "failed", "gave_up")},
+    "cashback_webhook_disabled": {"reason": ("gone", "failing", "unusable")},
     "cashback_budget_requests": {"outcome": BUDGET_OUTCOMES},
 }
 """Every value of the labels that are words. The others are `partition`, and those of `OF_BUDGET`."""
@@ -183,6 +184,12 @@ places_total = Counter("cashback_places_total", "Places of records about payment
 webhook_attempts_total = _labelled(Counter, "cashback_webhook_attempts", "Delivery attempts by outcome")
 webhook_oldest_seconds = Gauge(
     "cashback_webhook_oldest_undelivered_seconds", "Age of the oldest undelivered webhook"
+)
+webhook_disabled_total = _labelled(
+    Counter, "cashback_webhook_disabled", "Endpoints that were disabled by the dispatcher, by why"
+)
+webhook_resting = Gauge(
+    "cashback_webhook_resting_endpoints", "Endpoints that failed in a row and get probes only"
 )
 ticks_total = Counter("cashback_ticks_total", "Ticks the brokers acknowledged")
 

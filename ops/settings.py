@@ -96,6 +96,12 @@ class Settings(BaseSettings):
         min_length=1,
         description="Wait before each repetition of a failed attempt; after the last it is given up",
     )
+    webhook_circuit_failures: int = Field(
+        8, ge=1, le=10_000, description="Failures in a row after which an endpoint gets one probe at a time"
+    )
+    webhook_circuit_pause_s: float = Field(
+        30, ge=1, le=3_600, description="Longest time between two probes; the first is after 1 s"
+    )
     webhook_disable_after_hours: float = Field(
         120, gt=0, description="An endpoint is disabled when all attempts failed for so long"
     )

@@ -39,7 +39,7 @@ def from_iso(text: object, field: str) -> Micros:
         raise Rejected(
             field, f"{text!r} is not a full instant", "write ISO 8601 such as 2024-01-15T10:30:00Z"
         )
-    return in_range((moment - _EPOCH) // timedelta(microseconds=1), field)
+    return in_range(from_datetime(moment), field)
 
 
 def in_range(at: Micros, field: str) -> Micros:
@@ -59,6 +59,11 @@ def to_iso(at: Micros) -> str:
     day, second = divmod(seconds, 86_400)
     text = f"{_date(day)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
     return f"{text}.{micros:06d}".rstrip("0") + "Z" if micros else text + "Z"
+
+
+def from_datetime(moment: datetime) -> Micros:
+    """Microseconds of an aware datetime."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 @lru_cache(10_000)

@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.laws.profiles",
     "tests.plugins.seeds",
     "tests.plugins.services",
+    "tests.plugins.node",
     "tests.plugins.servers",
 ]

@@ -1,13 +1,18 @@
 """What the commands about waiting records share: options, ages, tables."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from itertools import pairwise
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from schemas.errors import Rejected
-from schemas.times import from_iso
+from schemas.times import from_datetime, from_iso, to_datetime, to_iso
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
 BrokersOption = Annotated[str | None, typer.Option("--brokers", help="Kafka (host:port,…)")]
@@ -32,6 +37,29 @@ def since_ms(text: str | None) -> int:
         return from_iso(text, "--since") // 1_000
     except Rejected as error:
         raise typer.BadParameter(str(error), param_hint="--since") from None
+
+
+def moment_of(text: str, option: str) -> datetime:
+    """The instant that an option names in ISO 8601."""
+    try:
+        return to_datetime(from_iso(text, option))
+    except Rejected as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def json_form(row: "DataclassInstance") -> dict[str, Any]:
+    """A row as JSON takes it: times in ISO 8601, bytes as text, what is not UTF-8 in them as \\x…."""
+    return {name: _json_value(value) for name, value in asdict(row).items()}
+
+
+def _json_value(value: object) -> object:
+    match value:
+        case datetime():
+            return to_iso(from_datetime(value))
+        case bytes():
+            return value.decode("utf-8", "backslashreplace")
+        case _:
+            return value
 
 
 def one_of(option: str, said: str | None, known: Sequence[str]) -> None:

@@ -142,6 +142,8 @@ class Demo:
                 url=self._publisher.url,
                 secret=self._publisher.secret,
                 allow_loopback=True,
+                actor="demo",
+                reason="its publisher",
             )
             ground.remember(self._stack.data, self._publisher)
         self._entries_before = self._entries()

@@ -169,7 +169,8 @@ class System:
 
     def _start_servers(self) -> None:
         from sinks.migrations import upgrade  # alembic: only when it is needed
-        from sinks.webhooks.endpoints import EndpointRefused, new_secret, register
+        from sinks.webhooks.endpoints import register
+        from sinks.webhooks.terms import EndpointRefused, new_secret
 
         self.say("Starting three brokers and PostgreSQL")
         self.on_the_ground(self.cluster.start)
@@ -196,6 +197,8 @@ class System:
                     url=f"http://{LOOPBACK}:{self.layout.receiver}/{partner}",
                     secret=secret.read_text(),
                     allow_loopback=True,
+                    actor="torture",
+                    reason="its receiver",
                 )
             except EndpointRefused:  # a run that goes on has them
                 continue

@@ -45,6 +45,8 @@ def measure(
         livemode=True,
         url="https://bench.example.com/",
         allow_loopback=False,
+        actor="bench",
+        reason="so that messages are queued",
     )
     messages = list(_messages(partner, entries, members))
     with psycopg.connect(database_url, autocommit=True, **session_options(partner)) as connection:

@@ -1,32 +1,46 @@
-"""Endpoints of partners: where their webhooks go, with which secret, and for which events."""
+"""Endpoints of partners: where their webhooks go, with which secret, and for which events.
 
-import base64
-import binascii
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
-import psycopg
-from yarl import URL
-
-from schemas.webhooks import EVENT_TYPES
-from sinks.webhooks.addresses import is_deliverable, is_loopback
-
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix alone is none
-SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
-URL_MAX = 2_048
-_PORTS = (443, 8443)
-
-_ADD = """
-INSERT INTO webhook_endpoints (partner_id, livemode, url, secrets, event_types)
-VALUES (%s, %s, %s, %s, %s) ON CONFLICT (partner_id, livemode, url) DO NOTHING RETURNING endpoint_id
+Each act is one transaction with its line in the audit log. A secret is returned when it is made, and by
+nothing else.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-_DISABLED_AT = "SELECT disabled_at FROM webhook_endpoints WHERE endpoint_id = %s"
-_CATCH_UP = """
+import psycopg
+
+from schemas.times import from_datetime, to_iso
+from schemas.webhooks import EVENT_TYPES
+from sinks import audit
+from sinks.database import session
+from sinks.webhooks.terms import (
+    EndpointRefused,
+    check_event_types,
+    check_rate,
+    check_url,
+    new_secret,
+    secret_key,
+)
+
+NAME = "cashback endpoints"
+OLD_SECRET_FOR = timedelta(hours=24)
+"""How long the secret before the newest signs as well."""
+EVENT_TYPE = (
+    "'cashback.' || CASE entries.transition WHEN 'reversed' THEN 'reverted' ELSE entries.transition::text END"
+)
+"""SQL: the type under which publishers are told of an entry."""
+
+_ADD = """
+INSERT INTO webhook_endpoints (partner_id, livemode, url, secrets, event_types, per_second_max)
+VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (partner_id, livemode, url) DO NOTHING RETURNING endpoint_id
+"""
+_FOUND = """
+SELECT partner_id, url, secrets, old_secret_until, disabled_at FROM webhook_endpoints
+WHERE endpoint_id = %s FOR UPDATE
+"""
+_CATCH_UP = f"""
 INSERT INTO webhook_queue (endpoint_id, cashback_no, step, entry_id)
 SELECT endpoint_id, cashback_no, step, entry_id
 FROM webhook_endpoints
@@ -35,29 +49,69 @@ JOIN cashbacks USING (purchase_no)
 JOIN entries USING (cashback_no)
 JOIN webhook_messages USING (entry_id)
 WHERE endpoint_id = %(endpoint)s AND posted_at >= %(since)s - interval '1 minute'
-  AND 'cashback.' || entries.transition = ANY (event_types)
+  AND {EVENT_TYPE} = ANY (event_types)
   AND NOT EXISTS (
       SELECT FROM webhook_attempts AS past
       WHERE past.endpoint_id = %(endpoint)s AND past.entry_id = entries.entry_id
         AND past.outcome IN ('delivered', 'repeated'))
 ON CONFLICT DO NOTHING
+"""  # noqa: S608 - put together from constants
+# What it failed at before counts no longer: it has its five days again, and no pause.
+_ENABLE = """
+UPDATE webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL, failing_since = NULL,
+    paused_until = NULL
+WHERE endpoint_id = %s
 """
-_ENABLE = "UPDATE webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL WHERE endpoint_id = %s"
-
-
-class EndpointRefused(ValueError):
-    """An endpoint that cannot be registered. The message names the field, the problem and the remedy."""
+_DISABLE = """
+UPDATE webhook_endpoints SET disabled_at = clock_timestamp(), disabled_reason = %s WHERE endpoint_id = %s
+"""
+_ROTATE = "UPDATE webhook_endpoints SET secrets = %s, old_secret_until = %s WHERE endpoint_id = %s"
+_LIST = """
+SELECT endpoint_id, partner_id, livemode, url, event_types, per_second_max, created_at,
+       CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_until END,
+       failing_since, disabled_at, disabled_reason,
+       (SELECT count(*) FROM webhook_queue WHERE webhook_queue.endpoint_id = webhook_endpoints.endpoint_id)
+FROM webhook_endpoints WHERE %(partner)s::text IS NULL OR partner_id = %(partner)s
+ORDER BY endpoint_id
+"""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A registered endpoint. `secret` is shown here and never again."""
+    """An endpoint that was just registered. `secret` is shown here and never again."""
 
     endpoint_id: int
     partner_id: str
     livemode: bool
     url: str
     secret: str
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """The new secret, shown here and never again. The old one signs until `old_until`; None: no more."""
+
+    endpoint_id: int
+    secret: str
+    old_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An endpoint as it stands. `old_secret_until`: so long two secrets sign; `queued`: what waits."""
+
+    endpoint_id: int
+    partner_id: str
+    livemode: bool
+    url: str
+    event_types: list[str]
+    per_second_max: int | None
+    created_at: datetime
+    old_secret_until: datetime | None
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    queued: int
 
 
 def register(
@@ -68,7 +122,10 @@ def register(
     url: str,
     event_types: Sequence[str] = tuple(EVENT_TYPES.values()),
     secret: str | None = None,
+    per_second_max: int | None = None,
     allow_loopback: bool,
+    actor: str,
+    reason: str,
 ) -> Endpoint:
     """Add an endpoint; from now on the partner's events are queued for it. Raises `EndpointRefused`.
 
@@ -76,104 +133,115 @@ def register(
     setting `webhook_allow_loopback`.
     """
     check_url(url, allow_loopback=allow_loopback)
-    _check_event_types(event_types)
+    check_event_types(event_types)
+    check_rate(per_second_max)
     secret = secret or new_secret()
     secret_key(secret)
     if not partner_id:
         raise EndpointRefused("partner_id: is empty; name the partner whose events are sent")
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        row = connection.execute(_ADD, (partner_id, livemode, url, [secret], list(event_types))).fetchone()
-    if row is None:
-        raise EndpointRefused(
-            f"url: {partner_id} has an endpoint with this URL already; disable or rotate that one"
+    types = list(dict.fromkeys(event_types))
+    with session(database_url, NAME) as connection, connection.transaction():
+        values = (partner_id, livemode, url, [secret], types, per_second_max)
+        row = connection.execute(_ADD, values).fetchone()
+        if row is None:
+            raise EndpointRefused(
+                f"url: {partner_id} has an endpoint with this URL already; enable or rotate that one"
+            )
+        details = {"partner_id": partner_id, "livemode": livemode, "url": url, "event_types": types}
+        _audit(
+            connection, "endpoint.add", row[0], actor, reason, details | {"per_second_max": per_second_max}
         )
     return Endpoint(row[0], partner_id, livemode, url, secret)
 
 
-def enable(database_url: str, endpoint_id: int) -> int:
+def rotate(
+    database_url: str,
+    endpoint_id: int,
+    *,
+    secret: str | None = None,
+    at_once: bool = False,
+    now: datetime | None = None,
+    actor: str,
+    reason: str,
+) -> Rotated:
+    """Give an endpoint a new secret; for a day both sign, the new one first. Raises `EndpointRefused`.
+
+    `at_once`: the old one signs no more, because it is known to others. `now` is the present unless given.
+    """
+    secret = secret or new_secret()
+    secret_key(secret)
+    now = now or datetime.now(UTC)
+    with session(database_url, NAME) as connection, connection.transaction():
+        _, _, secrets, old_until, _ = _found(connection, endpoint_id)
+        if secret in secrets:
+            raise EndpointRefused("secret: is one that signs already; leave it out to get a random one")
+        if old_until is not None and old_until > now and not at_once:
+            raise EndpointRefused(
+                f"endpoint_id: an older secret of {endpoint_id} signs until {_text(old_until)}, "
+                "two are the most; wait until then, or rotate at once and leave the new one alone"
+            )
+        kept, until = ([secret], None) if at_once else ([secret, secrets[0]], now + OLD_SECRET_FOR)
+        connection.execute(_ROTATE, (kept, until, endpoint_id))
+        _audit(connection, "endpoint.rotate", endpoint_id, actor, reason, {"at_once": at_once})
+    return Rotated(endpoint_id, secret, until)
+
+
+def disable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> None:
+    """Send nothing more there, after a second; what is queued waits. Raises `EndpointRefused`."""
+    with session(database_url, NAME) as connection, connection.transaction():
+        *_, disabled_at = _found(connection, endpoint_id)
+        if disabled_at is not None:
+            raise EndpointRefused(
+                f"endpoint_id: {endpoint_id} is disabled since {_text(disabled_at)}; nothing is to do"
+            )
+        connection.execute(_DISABLE, (f"by {actor}: {reason}", endpoint_id))
+        _audit(connection, "endpoint.disable", endpoint_id, actor, reason, {})
+
+
+def enable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> int:
     """Send to a disabled endpoint again, first what was booked since it was disabled; how many those are.
 
     Raises `EndpointRefused` when there is no such endpoint; one that is not disabled stays as it is.
     """
-    with psycopg.connect(database_url) as connection:
+    with session(database_url, NAME) as connection, connection.transaction():
         # Waits for the batches that are being booked and lets none begin: what they post is queued either
         # by them or here, and nothing gets in front of what the same cashback said before.
         connection.execute("LOCK TABLE webhook_endpoints IN ACCESS EXCLUSIVE MODE")
-        row = connection.execute(_DISABLED_AT, (endpoint_id,)).fetchone()
-        if row is None:
-            raise EndpointRefused(f"endpoint_id: there is no endpoint {endpoint_id}; register one")
-        if row[0] is None:
+        *_, disabled_at = _found(connection, endpoint_id)
+        if disabled_at is None:
             return 0
-        missed = connection.execute(_CATCH_UP, {"endpoint": endpoint_id, "since": row[0]}).rowcount
+        missed = connection.execute(_CATCH_UP, {"endpoint": endpoint_id, "since": disabled_at}).rowcount
         connection.execute(_ENABLE, (endpoint_id,))
+        _audit(connection, "endpoint.enable", endpoint_id, actor, reason, {"missed": missed})
     return missed
 
 
-def new_secret() -> str:
-    """A random secret of 32 bytes in the form receivers get it."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+def endpoints(database_url: str, *, partner_id: str | None = None) -> list[Listed]:
+    """All endpoints, or those of a partner, by number. No secret is among what is said of them."""
+    with session(database_url, NAME) as connection:
+        return [Listed(*row) for row in connection.execute(_LIST, {"partner": partner_id})]
 
 
-def secret_key(secret: str) -> bytes:
-    """The key behind a ``whsec_`` secret. Raises `EndpointRefused`."""
-    try:
-        if not secret.startswith(SECRET_PREFIX):
-            raise ValueError("no prefix")
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except (ValueError, binascii.Error):
-        raise EndpointRefused("secret: is not whsec_ and base64; leave it out to get a random one") from None
-    if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
+def _found(connection: psycopg.Connection, endpoint_id: int) -> tuple[Any, ...]:
+    row = connection.execute(_FOUND, (endpoint_id,)).fetchone()
+    if row is None:
         raise EndpointRefused(
-            f"secret: holds {len(key)} bytes; use {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} random bytes"
+            f"endpoint_id: there is no endpoint {endpoint_id}; `cashback endpoints list` shows them"
         )
-    return key
+    return row
 
 
-def check_url(url: str, *, allow_loopback: bool) -> None:
-    """Raises `EndpointRefused` unless webhooks may be sent there; names are checked again at each connect."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        # Whoever sends must see the same host as whoever checks.
-        if "\\" in url or (URL(url, encoded=True).host or "") != (parts.hostname or ""):
-            raise ValueError("the host can be read in two ways")
-    except ValueError as error:
-        raise EndpointRefused(f"url: {error}; write https://host/path") from None
-    host = parts.hostname or ""
-    if len(url) > URL_MAX or not url.isascii() or any(c.isspace() or ord(c) < 33 for c in url):
-        raise EndpointRefused(f"url: must be ASCII without blanks, at most {URL_MAX} characters; encode it")
-    if not host or parts.scheme not in ("https", "http"):
-        raise EndpointRefused("url: is not an https address; write https://host/path")
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise EndpointRefused("url: holds credentials or a fragment; leave them out, requests are signed")
-    if allow_loopback and is_loopback(host):
-        return
-    if parts.scheme != "https":
-        raise EndpointRefused("url: is not https; use https (http is for loopback in development only)")
-    if port not in (None, *_PORTS):
-        raise EndpointRefused(f"url: port {port} is not allowed; use 443 or 8443")
-    _check_host(host)
+def _text(moment: datetime) -> str:
+    return to_iso(from_datetime(moment))
 
 
-def _check_host(host: str) -> None:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        last = host.rstrip(".").rpartition(".")[2]
-        # "0x7f.1" and "2130706433" are addresses to resolvers, though not to `ip_address`.
-        if not last or last[0].isdigit() or is_loopback(host) or last in ("local", "internal", "localhost"):
-            raise EndpointRefused(
-                f"url: {host} is not a public name; use one that the internet knows"
-            ) from None
-        return
-    if not is_deliverable(address):
-        raise EndpointRefused(f"url: {host} is not a public address; webhooks go to the internet only")
-
-
-def _check_event_types(event_types: Sequence[str]) -> None:
-    known = EVENT_TYPES.values()
-    if not event_types:
-        raise EndpointRefused(f"event_types: is empty; choose of {', '.join(known)}")
-    for each in event_types:
-        if each not in known:
-            raise EndpointRefused(f"event_types: {each!r} is unknown; choose of {', '.join(known)}")
+def _audit(
+    connection: psycopg.Connection,
+    action: str,
+    endpoint_id: int,
+    actor: str,
+    reason: str,
+    details: dict[str, object],
+) -> None:
+    subject = f"endpoint {endpoint_id}"
+    audit.record(connection, actor=actor, action=action, subject=subject, reason=reason, details=details)

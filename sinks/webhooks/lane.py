@@ -3,28 +3,44 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from yarl import URL
 
-from sinks.webhooks.endpoints import secret_key
-from sinks.webhooks.queue import Message, Stored
+from sinks.webhooks.circuit import Circuit, Pace
+from sinks.webhooks.messages import Message, Stored
+from sinks.webhooks.terms import secret_key
 
 WAITING_MAX = 1_000
+WINDOW_AT_FIRST = 4
+
+
+@dataclass
+class Host:
+    """One host and port, where several endpoints may lie. `room`: attempts that may still begin."""
+
+    room: int
+    is_wanted: bool = False
+    """An endpoint waits for room; those that have it let go after their message."""
 
 
 class Lane:
-    """Bounded by `window_max` attempts at once; failures that look like overload halve the window."""
+    """Bounded by a window: a success widens it by one, up to `window_max`; signs of overload halve it."""
 
-    def __init__(self, stored: Stored, *, window_max: int) -> None:
+    def __init__(self, stored: Stored, *, window_max: int, circuit: Circuit, host: Host) -> None:
         self.endpoint_id = stored.endpoint_id
-        self._window_max = window_max
-        self.window = window_max
+        self.host = host
+        self.circuit = circuit
+        self.pace = Pace()
         self.under_way = 0
         self.waiting: deque[Message] = deque()
         self.failing_since: datetime | None = None
+        self._window_max = window_max
+        self._window = min(WINDOW_AT_FIRST, window_max)
         self._quiet_until_s = 0.0
         self._finished = 0
+        self._is_closed = False
         self.refresh(stored)
 
     def refresh(self, stored: Stored) -> None:
@@ -32,6 +48,7 @@ class Lane:
         # As it is: the receiver's own spelling of its path is part of what it signs or routes by.
         self.url = URL(stored.url, encoded=True)
         self.keys = [secret_key(each) for each in stored.secrets]
+        self.pace.per_s = stored.per_s
         self.failing_since = stored.failing_since
         if stored.pause_s > 0:
             self.rest(stored.pause_s)
@@ -40,25 +57,48 @@ class Lane:
         """Send nothing for `pause_s` seconds."""
         self._quiet_until_s = max(self._quiet_until_s, time.monotonic() + pause_s)
 
+    def close(self) -> None:
+        """Begin nothing any more."""
+        self._is_closed = True
+
     def is_resting(self) -> bool:
-        """Whether it asked to be left alone."""
-        return time.monotonic() < self._quiet_until_s
+        """Whether nothing may begin, because it asked to be left alone or is closed."""
+        return self._is_closed or time.monotonic() < self._quiet_until_s
+
+    def free(self) -> int:
+        """How many attempts may begin beside those that are under way, were the host not full."""
+        if self.is_resting():
+            return 0
+        return max(0, self.circuit.allowed(self._window, time.monotonic()) - self.under_way)
+
+    def may_go_on(self) -> bool:
+        """Whether an attempt that has just ended may be followed by another one."""
+        if self.is_resting() or self.host.is_wanted:
+            return False
+        return self.under_way <= self.circuit.allowed(self._window, time.monotonic())
 
     def room(self) -> int:
         """How many more messages to claim: enough to stay busy until the next claim, few for a slow one."""
         if self.is_resting():
             return 0
-        wanted = min(WAITING_MAX, 2 * self.window + 4 * self._finished)
+        allowed = self.circuit.allowed(self._window, time.monotonic())
+        if self.circuit.is_open():
+            return max(0, allowed - self.under_way - len(self.waiting))
+        wanted = self.pace.room(min(WAITING_MAX, 2 * allowed + 4 * self._finished))
         self._finished = 0
         return max(0, wanted - len(self.waiting))
 
-    def finish(self, *, is_overloaded: bool) -> None:
+    def finish(self, *, is_failure: bool, is_overloaded: bool) -> None:
         """Count an attempt that came to its end."""
         self._finished += 1
+        if is_failure:
+            self.circuit.failed(time.monotonic())
+        else:
+            self.circuit.succeeded()
         if is_overloaded:
-            self.window = max(1, self.window // 2)
-        elif self.window < self._window_max:
-            self.window += 1
+            self._window = max(1, self._window // 2)
+        elif not is_failure and self._window < self._window_max:
+            self._window += 1
 
     def drain(self) -> Sequence[Message]:
         """Take out everything that waits."""

@@ -6,11 +6,12 @@ the same id. So a killed dispatcher delays nothing for long, a stopped one not l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
+
+from sinks.webhooks.messages import Message, Settled, Stored
 
 _LOCK_SPACE = 0x63617368  # "cash": apart from other users of advisory locks in this database
 
@@ -36,11 +37,16 @@ WHERE locktype = 'advisory' AND objsubid = 2 AND classid = %(space)s
   AND pid <> pg_backend_pid()
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-_ENDPOINTS = """
-SELECT endpoint_id, url, secrets, failing_since,
-       coalesce(extract(epoch FROM paused_until - clock_timestamp()), 0)::float
+# Newest first; the one before it signs until its time is up, by the clock of the database.
+SECRETS_NOW = "CASE WHEN old_secret_until > clock_timestamp() THEN secrets ELSE secrets[1:1] END"
+_ENDPOINTS = f"""
+SELECT endpoint_id, url, {SECRETS_NOW}, failing_since,
+       coalesce(extract(epoch FROM paused_until - clock_timestamp()), 0)::float,
+       per_second_max::float / (
+           SELECT greatest(1, count(*)) FROM webhook_dispatchers
+           WHERE heartbeat_at > clock_timestamp() - %(stale_ms)s * interval '1 millisecond')
 FROM webhook_endpoints WHERE disabled_at IS NULL
-"""
+"""  # noqa: S608 - put together from constants
 # A message whose cashback said something before that is not delivered yet is put behind that one. (One that
 # was given up holds up nothing: to lose the word that the money is there as well would help nobody.)
 _CLAIM = """
@@ -71,7 +77,7 @@ WITH due AS MATERIALIZED (
     FROM judged WHERE judged.behind IS NULL AND webhook_queue.endpoint_id = judged.endpoint_id
       AND webhook_queue.cashback_no = judged.cashback_no AND webhook_queue.step = judged.step
     RETURNING webhook_queue.endpoint_id, webhook_queue.cashback_no, webhook_queue.step,
-        webhook_queue.entry_id, webhook_queue.attempts
+        webhook_queue.entry_id, webhook_queue.attempts, webhook_queue.replay
 )
 SELECT taken.*, event_id, body FROM taken JOIN webhook_messages USING (entry_id) ORDER BY entry_id
 """
@@ -95,10 +101,16 @@ WHERE webhook_queue.endpoint_id = back.endpoint_id AND webhook_queue.cashback_no
 """
 _LOG = """
 COPY webhook_attempts
-    (endpoint_id, entry_id, attempt, started_at, latency_us, status, outcome, error, response)
+    (endpoint_id, entry_id, attempt, started_at, latency_us, status, outcome, error, response, replay)
 FROM STDIN (FORMAT BINARY)
 """
-_LOG_TYPES = ("int8", "int8", "int2", "timestamptz", "int8", "int2", "text", "text", "bytea")
+_LOG_TYPES = ("int8", "int8", "int2", "timestamptz", "int8", "int2", "text", "text", "bytea", "int8")
+_DELIVERED_BEFORE = """
+SELECT entry_id, endpoint_id FROM unnest(%(entries)s::bigint[], %(endpoints)s::bigint[])
+    AS again (entry_id, endpoint_id)
+WHERE EXISTS (SELECT FROM webhook_attempts AS past WHERE past.entry_id = again.entry_id
+              AND past.endpoint_id = again.endpoint_id AND past.outcome = 'delivered')
+"""
 _FAILING = """
 UPDATE webhook_endpoints SET failing_since = %(since)s,
     paused_until = clock_timestamp() + %(pause_s)s * interval '1 second'
@@ -114,44 +126,6 @@ FROM (SELECT queued_at FROM webhook_endpoints CROSS JOIN LATERAL (
           SELECT queued_at FROM webhook_queue WHERE webhook_queue.endpoint_id = webhook_endpoints.endpoint_id
             AND leased_by IS NULL ORDER BY due_at LIMIT 1) AS first WHERE disabled_at IS NULL) AS oldest
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message for one endpoint; `attempts` were made before."""
-
-    endpoint_id: int
-    cashback_no: int
-    step: int
-    entry_id: int
-    attempts: int
-    event_id: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A message after an attempt, as the delivery log has it. `delay_s` None: it leaves the queue."""
-
-    message: Message
-    outcome: str
-    delay_s: float | None
-    started_at: datetime
-    latency_us: int
-    status: int | None
-    error: str | None
-    response: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An endpoint as the database has it; `pause_s` is what is left of a pause it asked for."""
-
-    endpoint_id: int
-    url: str
-    secrets: tuple[str, ...]
-    failing_since: datetime | None
-    pause_s: float
 
 
 class Superseded(Exception):
@@ -198,8 +172,8 @@ class Queue:
 
     async def endpoints(self) -> list[Stored]:
         """All endpoints that are not disabled."""
-        rows = await self._connection.execute(_ENDPOINTS)
-        return [Stored(each[0], each[1], tuple(each[2]), each[3], each[4]) async for each in rows]
+        rows = await self._connection.execute(_ENDPOINTS, {"stale_ms": self._stale_ms})
+        return [Stored(each[0], each[1], tuple(each[2]), *each[3:]) async for each in rows]
 
     async def oldest_s(self) -> float:
         """Age of the oldest message that waits, in seconds."""
@@ -217,6 +191,7 @@ class Queue:
         async with self._connection.transaction():
             done = [each for each in settled if each.delay_s is None]
             left = await self._remove([each.message for each in done])
+            left -= await self._delivered_before([each.message for each in done if each.message.replay])
             await self._return([each for each in settled if each.delay_s is not None])
             await self._log(settled, left)
 
@@ -244,6 +219,18 @@ class Queue:
         rows = await self._connection.execute(_DONE, self._places(messages), binary=True)
         return {(entry, endpoint) for entry, endpoint in await rows.fetchall()}
 
+    async def _delivered_before(self, replayed: Sequence[Message]) -> set[tuple[int, int]]:
+        if not replayed:
+            return set()
+        rows = await self._connection.execute(
+            _DELIVERED_BEFORE,
+            {
+                "entries": [each.entry_id for each in replayed],
+                "endpoints": [each.endpoint_id for each in replayed],
+            },
+        )
+        return {(entry, endpoint) for entry, endpoint in await rows.fetchall()}
+
     async def _return(self, settled: Sequence[Settled]) -> None:
         if settled:
             places = self._places([each.message for each in settled])
@@ -257,7 +244,7 @@ class Queue:
             for each in settled:
                 message, outcome = each.message, each.outcome
                 if outcome == "delivered" and (message.entry_id, message.endpoint_id) not in left:
-                    outcome = "repeated"  # another dispatcher has settled it: it is counted once
+                    outcome = "repeated"  # it was delivered before: each message is counted once
                 await copy.write_row(
                     (
                         message.endpoint_id,
@@ -269,6 +256,7 @@ class Queue:
                         outcome,
                         each.error,
                         each.response,
+                        message.replay,
                     )
                 )
 

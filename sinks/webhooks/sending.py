@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from sinks.webhooks.addresses import AddressRefused, SocketFactory
@@ -31,14 +32,25 @@ class Answer:
 class Sender:
     """A pool of connections that may only lead to the internet (or loopback, where the settings allow it)."""
 
-    def __init__(self, *, timeout_s: float, host_connections: int, allow_loopback: bool) -> None:
-        """To be made inside a running event loop. `timeout_s` bounds one whole attempt."""
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        host_connections: int,
+        allow_loopback: bool,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """To be made inside a running event loop. `timeout_s` bounds one whole attempt.
+
+        `resolver` looks names up; none: that of the system.
+        """
         self._timeout_s = timeout_s
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
                 limit_per_host=host_connections,
                 keepalive_timeout=30,
+                resolver=resolver,
                 socket_factory=SocketFactory(allow_loopback=allow_loopback),
             ),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s * _CONNECT_SHARE),

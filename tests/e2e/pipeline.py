@@ -69,6 +69,8 @@ class Pipeline:
                 livemode=True,
                 url=f"{NOBODY}{partner}",
                 allow_loopback=True,
+                actor="test",
+                reason="it wants webhooks",
             )
 
     def read(self, topic: Topic) -> list[list[Record]]:

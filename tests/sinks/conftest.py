@@ -18,6 +18,7 @@ from ops.settings import Settings
 from schemas.codec import encode
 from schemas.topics import CASHBACK_EVENTS, REVERSAL_CASES
 from sinks import migrations
+from tests.sinks.scene import Scene
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +86,14 @@ def log(broker: str, topic_prefix: str, ledger_url: str) -> Log:
     settings = Settings(brokers=broker, topic_prefix=topic_prefix, database_url=ledger_url, partitions=2)
     topics.create(settings, [CASHBACK_EVENTS, REVERSAL_CASES])
     return Log(settings, Producer({"bootstrap.servers": broker, "linger.ms": 1}))
+
+
+@pytest.fixture
+def scene(ledger_url: str, sql: Callable[..., list[tuple[Any, ...]]]) -> Iterator[Scene]:
+    """A ledger, a receiver, and dispatchers between them."""
+    opened = Scene(ledger_url, sql)
+    yield opened
+    opened.close()
 
 
 @dataclass

@@ -10,9 +10,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from sinks.webhooks.addresses import AddressRefused, SocketFactory, is_deliverable
-from sinks.webhooks.endpoints import EndpointRefused, check_url, new_secret, register, secret_key
+from sinks.webhooks.endpoints import register
 from sinks.webhooks.outcomes import Delivered, GiveUp, Gone, Retry, judge
 from sinks.webhooks.signatures import sign
+from sinks.webhooks.terms import EndpointRefused, check_url, new_secret, secret_key
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -77,6 +78,8 @@ def test_an_endpoint_is_registered_once_with_a_secret_of_its_own(ledger_url: str
             url=url,
             event_types=event_types,
             allow_loopback=False,
+            actor="dora",
+            reason="a test",
         ).secret
 
     assert len(secret_key(add())) == 32

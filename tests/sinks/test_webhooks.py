@@ -1,78 +1,22 @@
 """Webhooks: a real receiver, the real queue, the official verification."""
 
-import asyncio
 import json
 import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from ops.settings import Settings
 from schemas.webhooks import webhook_body
-from sinks.webhooks.dispatcher import Dispatcher
-from sinks.webhooks.endpoints import EndpointRefused, enable, register
+from sinks.webhooks.endpoints import enable, rotate
 from sinks.webhooks.figures import figures
+from sinks.webhooks.lane import WINDOW_AT_FIRST
+from sinks.webhooks.terms import EndpointRefused
 from tests.eventually import eventually
 from tests.sinks.conftest import Processes
-from tests.sinks.receiver import Receiver, Reply, verifier
-from tests.sinks.test_posting import Book, cleared, created, reverted
-
-Sql = Callable[..., list[tuple[Any, ...]]]
-
-
-class Scene:
-    """A ledger, a receiver, and dispatchers that run in threads of this process."""
-
-    def __init__(self, url: str, sql: Sql) -> None:
-        self.url = url
-        self.sql = sql
-        self.book = Book(url)
-        self.receiver = Receiver()
-        self._stops: list[Callable[[], None]] = []
-
-    def endpoint(self, path: str, **changes: Any) -> str:
-        """Registers an endpoint at `path` of the receiver; returns its secret."""
-        known: dict[str, Any] = {"partner_id": "shop", "livemode": True, "allow_loopback": True}
-        return register(self.url, url=self.receiver.url(path), **(known | changes)).secret
-
-    def dispatch(self, **changes: Any) -> None:
-        """Starts a dispatcher with settings changed as given."""
-        values: dict[str, Any] = {"database_url": self.url, "webhook_allow_loopback": True}
-        loop = asyncio.new_event_loop()
-        dispatcher = Dispatcher(Settings(**(values | changes)), instance="test")
-        thread = threading.Thread(target=lambda: loop.run_until_complete(dispatcher.run()))
-        thread.start()
-
-        def stop() -> None:
-            loop.call_soon_threadsafe(dispatcher.stop)
-            thread.join(20)
-            assert not thread.is_alive()
-            loop.close()
-
-        self._stops.append(stop)
-
-    def delivered(self, count: int) -> None:
-        """Waits until so many messages are delivered."""
-        eventually(lambda: figures(self.url)["delivered"] == count, timeout_s=30)
-
-    def disabled(self) -> bool:
-        return bool(self.sql("SELECT 1 FROM webhook_endpoints WHERE disabled_at IS NOT NULL"))
-
-    def close(self) -> None:
-        self.receiver.close()
-        for stop in self._stops:
-            stop()
-        self.book.connection.close()
-
-
-@pytest.fixture
-def scene(ledger_url: str, sql: Sql) -> Iterator[Scene]:
-    opened = Scene(ledger_url, sql)
-    yield opened
-    opened.close()
+from tests.sinks.receiver import Reply, verifier
+from tests.sinks.scene import BY, Scene
+from tests.sinks.test_posting import cleared, created, reverted
 
 
 def test_every_entry_is_told_once_with_the_bytes_of_the_contract_and_a_genuine_signature(
@@ -133,8 +77,8 @@ def test_an_endpoint_gets_the_types_it_wants_and_is_signed_with_both_secrets(
     scene: Scene,
 ) -> None:
     old = scene.endpoint("/hook", event_types=["cashback.cleared"])
-    new = "whsec_" + "A" * 32
-    scene.sql("UPDATE webhook_endpoints SET secrets = ARRAY[%s] || secrets", new)
+    [(endpoint_id,)] = scene.sql("SELECT endpoint_id FROM webhook_endpoints")
+    new = rotate(scene.url, endpoint_id, **BY).secret
     scene.book.post(created(), cleared(created()))
     scene.dispatch()
     scene.delivered(1)
@@ -191,8 +135,8 @@ def test_an_endpoint_that_is_enabled_again_gets_first_what_it_missed(scene: Scen
     scene.book.post(cleared(created()), created("later"))
     [(endpoint_id,)] = scene.sql("SELECT endpoint_id FROM webhook_endpoints")
     scene.receiver.always["/gone"] = Reply(200)
-    assert enable(scene.url, endpoint_id) == 2
-    assert enable(scene.url, endpoint_id) == 0
+    assert enable(scene.url, endpoint_id, **BY) == 2
+    assert enable(scene.url, endpoint_id, **BY) == 0
     scene.delivered(4)
     told = scene.sql("SELECT event_id FROM webhook_messages ORDER BY entry_id")
     got = scene.receiver.ids("/gone")
@@ -202,7 +146,7 @@ def test_an_endpoint_that_is_enabled_again_gets_first_what_it_missed(scene: Scen
 
 def test_an_endpoint_that_is_not_there_is_not_enabled(scene: Scene) -> None:
     with pytest.raises(EndpointRefused, match="endpoint_id: there is no endpoint 7"):
-        enable(scene.url, 7)
+        enable(scene.url, 7, **BY)
 
 
 def test_retry_after_is_honoured_for_the_whole_endpoint(
@@ -292,11 +236,11 @@ def test_a_dispatcher_killed_in_mid_air_delays_nothing_and_loses_nothing(
     scene: Scene, processes: Processes
 ) -> None:
     genuine = verifier(scene.endpoint("/hook"))
-    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * 20)
+    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * WINDOW_AT_FIRST)
     events = [created(f"order-{number}") for number in range(300)]
     scene.book.post(*events)
     first = processes.start("sinks.webhooks", webhook_allow_loopback=True)
-    eventually(lambda: len(scene.receiver.received) >= 20, timeout_s=30)
+    eventually(lambda: len(scene.receiver.received) >= WINDOW_AT_FIRST, timeout_s=30)
     first.kill()
     first.wait(10)
     processes.start("sinks.webhooks", webhook_allow_loopback=True)
@@ -343,10 +287,10 @@ def test_a_stopped_dispatcher_is_taken_over_and_begins_anew_when_it_wakes(
     scene: Scene, processes: Processes
 ) -> None:
     scene.endpoint("/hook")
-    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * 32)
+    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * WINDOW_AT_FIRST)
     scene.book.post(*(created(f"order-{number}") for number in range(200)))
     older = processes.start("sinks.webhooks", webhook_allow_loopback=True)
-    eventually(lambda: len(scene.receiver.received) >= 32, timeout_s=30)
+    eventually(lambda: len(scene.receiver.received) >= WINDOW_AT_FIRST, timeout_s=30)
     older.send_signal(signal.SIGSTOP)
     scene.dispatch(sink_stale_ms=1_000)
     scene.delivered(200)

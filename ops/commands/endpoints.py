@@ -1,0 +1,197 @@
+"""`cashback endpoints`."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.commands.waiting import AsJson, json_form, print_table
+from ops.running import settings_here
+from schemas.times import from_datetime, to_iso
+from schemas.webhooks import EVENT_TYPES
+from sinks.webhooks import endpoints as desk
+from sinks.webhooks.endpoints import Listed
+from sinks.webhooks.terms import PER_SECOND_MAX, check_url, check_where_it_leads
+from sinks.webhooks.trial import send_test
+
+app = typer.Typer(no_args_is_help=True)
+
+Number = Annotated[int, typer.Argument(metavar="ENDPOINT", help="Its number, as `list` shows it")]
+Actor = Annotated[str, typer.Option(help="Who does this")]
+Why = Annotated[str, typer.Option("--reason", help="Why, for who reads it later")]
+Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(help="Take the secret (whsec_…) from this file, - from standard input; else a random one"),
+]
+
+
+@app.command("add")
+def add_command(
+    url: Annotated[str, typer.Argument(metavar="URL", help="https://…, port 443 or 8443")],
+    partner: Annotated[str, typer.Option(help="Whose events are sent")],
+    actor: Actor,
+    reason: Why,
+    event: Annotated[
+        list[str] | None, typer.Option(help="An event type; may be given again; else all three")
+    ] = None,
+    per_second: Annotated[
+        int | None, typer.Option(help=f"Deliveries a second at most, up to {PER_SECOND_MAX}; else unbounded")
+    ] = None,
+    is_test: Annotated[
+        bool, typer.Option("--test/--live", help="For events of tests, or of real money")
+    ] = False,
+    secret_file: SecretFile = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Register an endpoint. Its secret is shown once, now: hand it to the partner."""
+    settings = settings_here(database_url=database)
+    allow_loopback = settings.webhook_allow_loopback
+    check_url(url, allow_loopback=allow_loopback)
+    if not check_where_it_leads(url, allow_loopback=allow_loopback):
+        typer.echo("the name of the URL does not resolve now: deliveries fail until it does", err=True)
+    made = desk.register(
+        settings.database_url,
+        partner_id=partner,
+        livemode=not is_test,
+        url=url,
+        event_types=tuple(event) if event else tuple(EVENT_TYPES.values()),
+        secret=_secret(secret_file),
+        per_second_max=per_second,
+        allow_loopback=allow_loopback,
+        actor=actor,
+        reason=reason,
+    )
+    if as_json:
+        typer.echo(json.dumps(asdict(made)))
+        return
+    typer.echo(f"endpoint {made.endpoint_id}: {made.url}\nsecret (shown this once): {made.secret}")
+
+
+@app.command("list")
+def list_command(
+    partner: Annotated[str | None, typer.Option(help="Only those of this partner")] = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """List endpoints: where they lead, what they get, how they are. Never their secrets."""
+    found = desk.endpoints(settings_here(database_url=database).database_url, partner_id=partner)
+    if as_json:
+        typer.echo(json.dumps({"endpoints": [json_form(each) for each in found]}))
+        return
+    columns = ("no", "partner", "mode", "url", "events", "a second", "queued", "state")
+    print_table(columns, map(_cells, found), folded="url")
+
+
+@app.command("rotate")
+def rotate_command(
+    endpoint: Number,
+    actor: Actor,
+    reason: Why,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="The old secret signs no more: it is known to others")
+    ] = False,
+    secret_file: SecretFile = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Make a new secret, shown once, now. For 24 hours the old one signs as well, behind the new one."""
+    rotated = desk.rotate(
+        settings_here(database_url=database).database_url,
+        endpoint,
+        secret=_secret(secret_file),
+        at_once=at_once,
+        actor=actor,
+        reason=reason,
+    )
+    if as_json:
+        typer.echo(json.dumps(json_form(rotated)))
+        return
+    until = f"until {to_iso(from_datetime(rotated.old_until))}" if rotated.old_until else "no more"
+    typer.echo(f"secret (shown this once): {rotated.secret}\nthe old one signs {until}")
+
+
+@app.command("disable")
+def disable_command(
+    endpoint: Number, actor: Actor, reason: Why, as_json: AsJson = False, database: Database = None
+) -> None:
+    """Send nothing more there. What is booked meanwhile is sent when it is enabled again."""
+    desk.disable(settings_here(database_url=database).database_url, endpoint, actor=actor, reason=reason)
+    typer.echo(json.dumps({"endpoint_id": endpoint}) if as_json else f"endpoint {endpoint} is disabled")
+
+
+@app.command("enable")
+def enable_command(
+    endpoint: Number, actor: Actor, reason: Why, as_json: AsJson = False, database: Database = None
+) -> None:
+    """Send there again, first what it missed."""
+    url = settings_here(database_url=database).database_url
+    missed = desk.enable(url, endpoint, actor=actor, reason=reason)
+    if as_json:
+        typer.echo(json.dumps({"endpoint_id": endpoint, "missed": missed}))
+        return
+    typer.echo(f"endpoint {endpoint} is enabled; {missed} messages that it missed are queued")
+
+
+@app.command("test")
+def try_command(
+    endpoint: Number,
+    actor: Actor,
+    reason: Why = "a test event",
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Send a signed event of type endpoint.test, and show what comes back. Exit code 1 unless it is a 2xx."""
+    trial = send_test(settings_here(database_url=database), endpoint, actor=actor, reason=reason)
+    answer = trial.answer
+    said = {
+        "event_id": trial.event_id,
+        "body": trial.body.decode(),
+        "status": answer.status,
+        "latency_ms": round(answer.latency_us / 1_000, 1),
+        "error": answer.error,
+        "response": (answer.response or b"").decode("utf-8", "backslashreplace"),
+    }
+    if as_json:
+        typer.echo(json.dumps(said))
+    else:
+        outcome = f"status {answer.status}" if answer.error is None else answer.error
+        typer.echo(
+            f"sent {said['body']}\n{outcome} after {said['latency_ms']} ms\n{said['response']}".rstrip()
+        )
+    if not trial.succeeded:
+        raise typer.Exit(1)
+
+
+def _secret(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).strip()
+
+
+def _cells(each: Listed) -> tuple[str, ...]:
+    types = " ".join(kind.removeprefix("cashback.") for kind in each.event_types)
+    mode = "live" if each.livemode else "test"
+    rate = str(each.per_second_max or "-")
+    return (
+        str(each.endpoint_id),
+        each.partner_id,
+        mode,
+        each.url,
+        types,
+        rate,
+        str(each.queued),
+        _state(each),
+    )
+
+
+def _state(each: Listed) -> str:
+    if each.disabled_at is not None:
+        return f"disabled {to_iso(from_datetime(each.disabled_at))[:16]}: {each.disabled_reason}"
+    if each.failing_since is not None:
+        return f"fails since {to_iso(from_datetime(each.failing_since))[:16]}"
+    return "two secrets sign" if each.old_secret_until is not None else "enabled"

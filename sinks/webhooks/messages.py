@@ -1,0 +1,48 @@
+"""What the queue holds, what becomes of it, and whom it is for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message for one endpoint; `attempts` were made before, since `replay` if it is one."""
+
+    endpoint_id: int
+    cashback_no: int
+    step: int
+    entry_id: int
+    attempts: int
+    replay: int | None
+    event_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A message after an attempt, as the delivery log has it. `delay_s` None: it leaves the queue."""
+
+    message: Message
+    outcome: str
+    delay_s: float | None
+    started_at: datetime
+    latency_us: int
+    status: int | None
+    error: str | None
+    response: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An endpoint as the database has it.
+
+    `secrets`: all that sign now, newest first. `pause_s`: what is left of a pause it asked for. `per_s`: this
+    dispatcher's share of the deliveries a second it may get; None: no bound.
+    """
+
+    endpoint_id: int
+    url: str
+    secrets: tuple[str, ...]
+    failing_since: datetime | None
+    pause_s: float
+    per_s: float | None

@@ -1,0 +1,129 @@
+"""What an endpoint may be: its URL, its secret, its event types, its rate."""
+
+import base64
+import binascii
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from yarl import URL
+
+from schemas.webhooks import EVENT_TYPES
+from sinks.webhooks.addresses import is_deliverable, is_loopback
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix alone is none
+SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
+URL_MAX = 2_048
+PER_SECOND_MAX = 10_000
+_PORTS = (443, 8443)
+
+
+class EndpointRefused(ValueError):
+    """An endpoint that cannot be had as asked. The message names the field, the problem and the remedy."""
+
+
+LookUp = Callable[[str], Sequence[str]]
+"""Addresses of a name. Raises OSError when it has none."""
+
+
+def _addresses(host: str) -> Sequence[str]:
+    return [str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
+
+
+def new_secret() -> str:
+    """A random secret of 32 bytes in the form receivers get it."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def secret_key(secret: str) -> bytes:
+    """The key behind a ``whsec_`` secret. Raises `EndpointRefused`."""
+    try:
+        if not secret.startswith(SECRET_PREFIX):
+            raise ValueError("no prefix")
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (ValueError, binascii.Error):
+        raise EndpointRefused("secret: is not whsec_ and base64; leave it out to get a random one") from None
+    if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
+        raise EndpointRefused(
+            f"secret: holds {len(key)} bytes; use {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} random bytes"
+        )
+    return key
+
+
+def check_url(url: str, *, allow_loopback: bool) -> None:
+    """Raises `EndpointRefused` unless webhooks may be sent there; names are checked again at each connect."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        # Whoever sends must see the same host as whoever checks.
+        if "\\" in url or (URL(url, encoded=True).host or "") != (parts.hostname or ""):
+            raise ValueError("the host can be read in two ways")
+    except ValueError as error:
+        raise EndpointRefused(f"url: {error}; write https://host/path") from None
+    host = parts.hostname or ""
+    if len(url) > URL_MAX or not url.isascii() or any(c.isspace() or ord(c) < 33 for c in url):
+        raise EndpointRefused(f"url: must be ASCII without blanks, at most {URL_MAX} characters; encode it")
+    if not host or parts.scheme not in ("https", "http"):
+        raise EndpointRefused("url: is not an https address; write https://host/path")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise EndpointRefused("url: holds credentials or a fragment; leave them out, requests are signed")
+    if allow_loopback and is_loopback(host):
+        return
+    if parts.scheme != "https":
+        raise EndpointRefused("url: is not https; use https (http is for loopback in development only)")
+    if port not in (None, *_PORTS):
+        raise EndpointRefused(f"url: port {port} is not allowed; use 443 or 8443")
+    _check_host(host)
+
+
+def check_event_types(event_types: Sequence[str]) -> None:
+    """Raises `EndpointRefused` unless there is at least one and all are ours."""
+    known = EVENT_TYPES.values()
+    if not event_types:
+        raise EndpointRefused(f"event_types: is empty; choose of {', '.join(known)}")
+    for each in event_types:
+        if each not in known:
+            raise EndpointRefused(f"event_types: {each!r} is unknown; choose of {', '.join(known)}")
+
+
+def check_rate(per_second_max: int | None) -> None:
+    """Raises `EndpointRefused` unless it is none or a number of deliveries a second."""
+    if per_second_max is not None and not 1 <= per_second_max <= PER_SECOND_MAX:
+        raise EndpointRefused(
+            f"per_second_max: {per_second_max} is out of bounds; give 1 to {PER_SECOND_MAX}, or leave it out"
+        )
+
+
+def check_where_it_leads(url: str, *, allow_loopback: bool, look_up: LookUp = _addresses) -> bool:
+    """Whether the name of `url` resolves now. Raises `EndpointRefused` when it leads to a private address.
+
+    A courtesy at registration: what counts is the address of each connection, checked when it is made.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        found = [ip_address(each.partition("%")[0]) for each in look_up(host)]
+    except OSError:
+        return False
+    for address in found:
+        if not is_deliverable(address) and not (allow_loopback and address.is_loopback):
+            raise EndpointRefused(
+                f"url: {host} leads to {address}, not a public address; webhooks go to the internet only"
+            )
+    return True
+
+
+def _check_host(host: str) -> None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        last = host.rstrip(".").rpartition(".")[2]
+        # "0x7f.1" and "2130706433" are addresses to resolvers, though not to `ip_address`.
+        if not last or last[0].isdigit() or is_loopback(host) or last in ("local", "internal", "localhost"):
+            raise EndpointRefused(
+                f"url: {host} is not a public name; use one that the internet knows"
+            ) from None
+        return
+    if not is_deliverable(address):
+        raise EndpointRefused(f"url: {host} is not a public address; webhooks go to the internet only")
