@@ -23,22 +23,36 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer; `hang` leaves the request open, `endless` never ends the body."""
+    """What to answer.
+
+    `hang` leaves the request open, `endless` never ends the body, `reset` cuts the connection instead of an
+    answer, `lost` in the middle of its first line.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"ok"
     hang: bool = False
     endless: bool = False
+    reset: bool = False
+    lost: bool = False
 
 
 class Receiver:
-    """An HTTP server on loopback in a thread. `script`: replies for the next requests of a path."""
+    """An HTTP server on loopback in a thread.
+
+    `script`: replies for the next requests of a path; `each`: for the first requests with each id there;
+    `always`: for all others. `most_open`: requests that were open at the same time, at most.
+    """
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.script: dict[str, deque[Reply]] = {}
+        self.each: dict[str, deque[Reply]] = {}
         self.always: dict[str, Reply] = {}
+        self.most_open = 0
+        self._open = 0
+        self._times: Counter[tuple[str, str]] = Counter()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -77,14 +91,26 @@ class Receiver:
         await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self._open += 1
+        self.most_open = max(self.most_open, self._open)
+        try:
+            return await self._answered(request)
+        finally:
+            self._open -= 1
+
+    async def _answered(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.received.append(
             Received(request.path, request.headers["webhook-id"], body, dict(request.headers.items()))
         )
-        waiting = self.script.get(request.path)
-        reply = waiting.popleft() if waiting else self.always.get(request.path, Reply())
+        reply = self._reply(request)
         if reply.hang:
             await self._closing.wait()
+        if request.transport is not None and (reply.reset or reply.lost):
+            if reply.lost:
+                request.transport.write(b"HTTP/1.1 2")
+                await asyncio.sleep(0.01)
+            request.transport.abort()
         if reply.endless:
             stream = web.StreamResponse(status=reply.status)
             await stream.prepare(request)
@@ -93,6 +119,16 @@ class Receiver:
                     await stream.write(b"x" * 65_536)
             return stream
         return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+    def _reply(self, request: web.Request) -> Reply:
+        if waiting := self.script.get(request.path):
+            return waiting.popleft()
+        so_often = request.path, request.headers["webhook-id"]
+        self._times[so_often] += 1
+        for_each = self.each.get(request.path, ())
+        if self._times[so_often] <= len(for_each):
+            return for_each[self._times[so_often] - 1]
+        return self.always.get(request.path, Reply())
 
 
 def verifier(secret: str) -> Callable[[Received], object]:
