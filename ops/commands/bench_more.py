@@ -1,4 +1,4 @@
-"""`cashback bench peers`, `latency`, `scaling`, `control`, `state`, `programs` and `why`."""
+"""`cashback bench peers`, `latency`, `scaling`, `control`, `state`, `programs`, `why` and `webhooks`."""
 
 import json
 import tempfile
@@ -126,6 +126,23 @@ def why(
     _end_with(bench_why(lookups, settings_here(brokers=brokers, database_url=database), say=_say), as_json)
 
 
+def webhooks(
+    messages: Annotated[int, typer.Option(min=1_000, help="Messages that wait when it starts")] = 60_000,
+    per_s: Annotated[int, typer.Option(min=10, help="Messages a second while lateness is measured")] = 400,
+    seconds: Annotated[int, typer.Option(min=1, help="For so long, before and after")] = 30,
+    hanging: Annotated[int, typer.Option(min=1, help="For so long beside an endpoint that hangs (s)")] = 60,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the dispatcher: deliveries a second, how late they come, also beside an endpoint that hangs."""
+    from ops.bench.webhooks import Plan, bench_webhooks
+
+    plan = Plan(messages=messages, per_s=per_s, seconds=seconds, hanging_s=hanging, database=database)
+    with tempfile.TemporaryDirectory(prefix="cashback-bench-") as directory:
+        report = bench_webhooks(plan, get_settings(), Path(directory), say=_say)
+    _end_with(report, as_json)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "peers": peers,
     "latency": latency,
@@ -134,6 +151,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "state": state,
     "programs": programs,
     "why": why,
+    "webhooks": webhooks,
 }
 
 
