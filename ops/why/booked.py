@@ -83,7 +83,9 @@ def _delivery(delivery: Delivery) -> str:
     for each in attempts:
         if each.outcome == "delivered":
             nth = f" at attempt {each.attempt} (before: {failures})" if failures else ""
-            return f"delivered {second(each.started_at)}{nth}"
+            again = sum(more.outcome == "repeated" for more in attempts)
+            repeated = f"; sent again since: {again}" if again else ""
+            return f"delivered {second(each.started_at)}{nth}{repeated}"
     last = attempts[-1]
     return f"given up after attempt {last.attempt}: {_answer(last.status, last.error)}"
 
