@@ -1,6 +1,7 @@
 """What comes out over HTTP is the example publishers were given, field for field, in order."""
 
 import json
+from typing import Any
 
 import pytest
 
