@@ -79,6 +79,7 @@ class System:
                 "clock": "event",
                 "webhook_allow_loopback": True,
                 "webhook_retry_delays_s": (0.5,) * 60,
+                "webhook_circuit_pause_s": 2.0,
                 "webhook_timeout_s": 3.0,
                 "sink_stale_ms": SINK_STALE_MS,
                 "due_slice": 500,
