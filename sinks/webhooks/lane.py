@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from yarl import URL
@@ -18,11 +18,18 @@ WINDOW_AT_FIRST = 4
 
 @dataclass
 class Host:
-    """One host and port, where several endpoints may lie. `room`: attempts that may still begin."""
+    """One host and port, where several endpoints may lie. `room`: attempts that may still begin.
+
+    `queue`: endpoints that wait for room, first come first served; those that have it let go after a message.
+    """
 
     room: int
-    is_wanted: bool = False
-    """An endpoint waits for room; those that have it let go after their message."""
+    queue: deque["Lane"] = field(default_factory=deque)
+
+    def wait(self, lane: "Lane") -> None:
+        """Let `lane` wait for room, once."""
+        if lane not in self.queue:
+            self.queue.append(lane)
 
 
 class Lane:
@@ -73,7 +80,7 @@ class Lane:
 
     def may_go_on(self) -> bool:
         """Whether an attempt that has just ended may be followed by another one."""
-        if self.is_resting() or self.host.is_wanted:
+        if self.host.queue:
             return False
         return self.under_way <= self.circuit.allowed(self._window, time.monotonic())
 

@@ -66,7 +66,7 @@ class Round:
         self._to_mark: dict[int, float] = {}
         self._to_disable: dict[int, Disabled] = {}
         self._beaten_s = 0.0
-        self._first = 0
+        self._is_over = False
         self._fault: BaseException | None = None
 
     async def turn(self) -> bool:
@@ -97,6 +97,7 @@ class Round:
 
     async def abandon(self) -> None:
         """End all attempts; what they would have brought is sent again by whoever claims it next."""
+        self._is_over = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -156,24 +157,27 @@ class Round:
 
     def _start_all(self) -> None:
         for lane in self._lanes.values():
-            lane.host.is_wanted = False
-        lanes = [lane for lane in self._lanes.values() if lane.waiting]
-        # Whoever begins has the first choice where a host is full: each in turn.
-        self._first = (self._first + 1) % max(1, len(lanes))
-        for lane in lanes[self._first :] + lanes[: self._first]:
-            self._start(lane)
+            # One task takes message after message: a task for each costs more than it brings.
+            for _ in range(min(lane.free(), len(lane.waiting))):
+                if lane.host.room <= 0:
+                    lane.host.wait(lane)
+                    break
+                self._start(lane)
 
     def _start(self, lane: Lane) -> None:
-        # One task takes message after message: a task for each costs more than it brings.
-        wanted = min(lane.free(), len(lane.waiting))
-        if wanted > lane.host.room:
-            lane.host.is_wanted = True
-        for _ in range(min(wanted, lane.host.room)):
-            lane.under_way += 1
-            lane.host.room -= 1
-            task = asyncio.create_task(self._deliver(lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+        lane.under_way += 1
+        lane.host.room -= 1
+        task = asyncio.create_task(self._deliver(lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _hand_over(self, host: Host) -> None:
+        """Give room that has become free to whoever waits longest, and let it wait again for more."""
+        while host.room > 0 and host.queue and not self._is_over:
+            lane = host.queue.popleft()
+            if lane.waiting and lane.free() > 0:
+                self._start(lane)
+                host.wait(lane)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -182,7 +186,7 @@ class Round:
 
     async def _deliver(self, lane: Lane) -> None:
         try:
-            while lane.waiting and lane.may_go_on():
+            while lane.waiting and not lane.is_resting():
                 pause_s = lane.pace.reserve(time.monotonic())
                 if pause_s is None:
                     break
@@ -195,9 +199,12 @@ class Round:
                 started_at = datetime.now(UTC)
                 answer = await self._sender.send(lane.url, lane.keys, message.event_id, message.body)
                 self._conclude(lane, message, answer, started_at)
+                if not lane.may_go_on():
+                    break
         finally:
             lane.under_way -= 1
             lane.host.room += 1
+            self._hand_over(lane.host)
 
     def _conclude(self, lane: Lane, message: Message, answer: Answer, started_at: datetime) -> None:
         outcome = judge(
