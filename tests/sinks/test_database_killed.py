@@ -119,6 +119,8 @@ def test_a_server_killed_twenty_times_in_the_middle_of_a_commit_loses_and_double
         migrations.upgrade(server.url)
         books = books_at(server.url, log, publisher)
         ledger, webhooks = (start(processes, module, server.url) for module in ("ledger", "webhooks"))
+        books.write()
+        eventually(lambda: publisher.received, timeout_s=60)  # whoever finds no server when it starts, ends
         for number in range(KILLS):
             books.write()
             kill_within_a_commit(server, "cashback webhooks" if number % 2 else books.ledger)
