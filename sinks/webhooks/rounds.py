@@ -130,7 +130,9 @@ class Round:
         circuit = Circuit(
             failures_max=settings.webhook_circuit_failures, pause_s_max=settings.webhook_circuit_pause_s
         )
-        return Lane(stored, window_max=settings.webhook_endpoint_requests, circuit=circuit, host=host)
+        # One endpoint never takes all there is of its host.
+        window_max = min(settings.webhook_endpoint_requests, max(1, settings.webhook_host_connections // 2))
+        return Lane(stored, window_max=window_max, circuit=circuit, host=host)
 
     async def _settle(self) -> None:
         settled, self._settled = self._settled, []
