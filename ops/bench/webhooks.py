@@ -86,10 +86,12 @@ class Books:
 
     def __init__(self, database_url: str, partners: list[str]) -> None:
         self._connection = psycopg.connect(database_url, autocommit=True, **session_options("bench"))
+        writing = psycopg.connect(database_url, autocommit=True, **session_options("bench ledger"))
+        self._writing = writing
         self._positions = Positions(sink="bench", instance="bench", stale_ms=10_000)
-        self._positions.load(self._connection, {("bench", 0): 0})
-        become_writer(self._connection)
-        self._ledger = Ledger(self._connection, self._positions)
+        self._positions.load(writing, {("bench", 0): 0})
+        become_writer(writing)
+        self._ledger = Ledger(writing, self._positions)
         self._partners = partners
         self.posted = 0
 
@@ -122,7 +124,8 @@ class Books:
         return dict(self._connection.execute(_LOGGED).fetchall())
 
     def close(self) -> None:
-        """End the session."""
+        """End the sessions."""
+        self._writing.close()
         self._connection.close()
 
 

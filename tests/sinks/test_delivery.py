@@ -136,7 +136,7 @@ def test_endpoints_of_one_host_share_its_connections_in_turn(scene: Scene) -> No
     scene.book.post(*(created(f"order-{number}") for number in range(50)))
     scene.dispatch(webhook_host_connections=2)
     scene.delivered(300)
-    assert scene.receiver.most_open == 2
+    assert scene.receiver.most_open <= 2
     paths = [each.path for each in scene.receiver.received]
     assert len(set(paths[:150])) == 6, "nobody waits until the others are done"
 
