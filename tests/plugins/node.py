@@ -53,16 +53,8 @@ def _installed(directory: Path) -> Path:
             (Path(beside) / name).write_bytes((directory / name).read_bytes())
         # `ci` installs what the lock file says or nothing, and checks every file against its hash.
         npm_cli = _wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        npm = [
-            str(_wheel() / "bin" / "node"),
-            str(npm_cli),
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            beside,
-        ]
+        options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", beside]
+        npm = [str(_wheel() / "bin" / "node"), str(npm_cli), "ci", *options]
         made = subprocess.run(npm, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
         if made.returncode != 0:
             missing_service(f"npm packages of {directory.name}: {made.stderr.strip()[-300:]}")
