@@ -5,6 +5,7 @@ Decodes, checks, keeps the clock and the quarantine; what is decided is decided 
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from functools import lru_cache, partial
 
 from ops.settings import Settings
@@ -21,7 +22,7 @@ from streams import quarantine
 from streams.conflicts import Conflicting, NotDecidable, NotPending
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
-from streams.leases import LeasedBudgets
+from streams.leases import SERVING_KEY, LeasedBudgets
 from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
 from streams.settlement import Datum
@@ -150,12 +151,16 @@ class CashbackFold:
         for key, row in self.store.items():
             if key == CLOCK_KEY:
                 self.log.clock = self._kept_clock = int.from_bytes(row, "big")
+            elif key == SERVING_KEY:
+                self._budgets.resume(row.decode())
             elif key.startswith(_PROGRAM_PREFIX):
                 self.log.catalogue.add(_program_in(row))
             else:
                 self.log.restore(key, row)
 
     def advance(self, record: InputRecord) -> bool:
+        if self._budgets.serving is not None and self._serve():
+            return True
         return self.log.advance(self._time_of(record), self._due_slice)
 
     def apply(self, record: InputRecord) -> None:
@@ -209,10 +214,21 @@ class CashbackFold:
         if grant["partition"] != self.partition:
             problem = f"{grant['partition']}, but it lies in {self.partition}"
             raise Rejected("partition", problem, "write it to the partition it is for")
-        served = self._budgets.grant(grant)
-        self.counts["grant" if served is not None else "grant_repeated"] += 1
-        for waiting in served or ():
-            self.log.serve(waiting)
+        is_news = self._budgets.grant(grant)
+        self.counts["grant" if is_news else "grant_repeated"] += 1
+        if is_news:
+            self._serve()
+
+    def _serve(self) -> bool:
+        """Decides a slice of those who wait for a lease; True = go on with them before all else."""
+        left = self._due_slice
+        with closing(self._budgets.serve()) as all_who_wait:
+            for waiting in all_who_wait:
+                self.log.serve(waiting)
+                left -= 1
+                if not left:
+                    return True
+        return False
 
     def _time_of(self, record: InputRecord) -> Micros:
         """The clock a record carries: the broker's append time, or with history the stamp of the loader."""

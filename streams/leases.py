@@ -4,7 +4,7 @@ The keeper of budgets sees every request in one order and answers on the input l
 decided again by a rebuild. Only the word that a budget is closed cuts a reward; until then a purchase waits.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ _PARTS = 200
 The other half percent is what the keeper lets come back before it opens a closed budget again.
 """
 _MIDDLE = 2**40
+SERVING_KEY = b"v"
+"""The row that says who is being served: key of the account."""
 
 
 class Lease(msgspec.Struct, array_like=True, gc=False):
@@ -75,6 +77,12 @@ class LeasedBudgets:
         self._parts = _PARTS * partitions
         self._request = request
         self._served: frozenset[str] = frozenset()
+        self.serving: str | None = None
+        """Key of the account whose waiting are being served; before that has ended nothing else happens."""
+
+    def resume(self, key: str) -> None:
+        """Takes up from a filled store that an account is being served."""
+        self.serving = key
 
     def left(self, account: Account) -> int:
         return self._spendable(self._lease(account.key), account)
@@ -152,17 +160,17 @@ class LeasedBudgets:
             self._say(account, lease.requests, wanted=0, returned=free - idle // 2)
             lease.held -= free - idle // 2
 
-    def grant(self, datum: dict[str, Any]) -> Iterator[Waiting] | None:
-        """Takes an answer of the keeper; who waited for it, to be served in turn. None: a repetition."""
+    def grant(self, datum: dict[str, Any]) -> bool:
+        """Takes an answer of the keeper, for `serve` to spend. False: a repetition."""
         account = Account(datum["program_id"], datum["livemode"], datum["scope"], 0)
         lease = self._lease(account.key)
         is_old = datum["reopening"] < lease.reopening
         if datum["number"] == 0:
             if datum["reopening"] <= lease.reopening:
-                return None
+                return False
             lease.closed = 0
         elif datum["number"] != lease.asked:
-            return None
+            return False
         else:
             lease.held, lease.under, lease.asked = lease.held + datum["amount"], lease.asked_under, 0
             if not datum["closed"]:
@@ -171,30 +179,43 @@ class LeasedBudgets:
                 lease.closed = max(lease.closed, lease.asked_under)
         lease.reopening = max(lease.reopening, datum["reopening"])
         self._keep(account.key, lease)
-        return self._serve(account)
+        self.serving = account.key
+        self._rows.put(SERVING_KEY, self.serving.encode())
+        return True
 
-    def _serve(self, account: Account) -> Iterator[Waiting]:
-        key = account.key
-        try:
-            while True:
-                lease = self._lease(key)
-                if lease.asked or not lease.has_waiting:
-                    break
-                place = _place_key(key, lease.first)
-                row = self._rows.get(place)
-                waiting = None if row is None else _decode_waiting(row)
-                lease.first += 1
-                lease.lacking -= waiting.lacking if waiting else 0
-                self._rows.delete(place)
-                self._keep(key, lease)
-                if waiting is not None:
-                    self._served = frozenset({key, *self._released(waiting)})
+    def serve(self) -> Generator[Waiting, None, None]:
+        """Who waited for what was granted last, in turn.
+
+        Thousands may, while the keeper is away: whoever asks may stop after any of them, and ask again for
+        the rest, in this process or the next.
+        """
+        while (key := self.serving) is not None:
+            lease = self._lease(key)
+            if lease.asked or not lease.has_waiting:
+                break
+            place = _place_key(key, lease.first)
+            row = self._rows.get(place)
+            waiting = None if row is None else _decode_waiting(row)
+            lease.first += 1
+            lease.lacking -= waiting.lacking if waiting else 0
+            self._rows.delete(place)
+            self._keep(key, lease)
+            if waiting is not None:
+                self._served = frozenset({key, *self._released(waiting)})
+                try:
                     yield waiting
+                finally:
                     self._served = frozenset()
-        finally:
-            self._served = frozenset()
-        self._return_idle(msgspec.structs.replace(account, figure=lease.under), lease)
+        if key is not None:
+            self._end_serving(key)
+
+    def _end_serving(self, key: str) -> None:
+        lease = self._lease(key)
+        program_id, mode, scope = key.split("\x1f")
+        self._return_idle(Account(program_id, mode == "1", scope, lease.under), lease)
         self._keep(key, lease)
+        self.serving = None
+        self._rows.delete(SERVING_KEY)
 
     def _released(self, waiting: Waiting) -> Iterator[str]:
         """Gives a pair that is served what was kept for it in other scopes."""

@@ -6,6 +6,7 @@ was committed, nobody waits for ever, and little is left when the first purchase
 """
 
 from collections import Counter
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from connectors.budgets import Keeper
 from schemas.programs import ProgramSpec, parse_program
 from schemas.times import DAY, Micros
 from schemas.transactions import REFUNDED, SETTLED, Transaction
-from streams.leases import LeasedBudgets
+from streams.leases import SERVING_KEY, LeasedBudgets
 from streams.member_log import MemberLog
 from streams.purchase import Parked, PurchaseId
 from streams.rows import MemoryRows
@@ -53,18 +54,31 @@ class Partition:
             self.stages.publish(spec)
         self.stages.clock = START
         for key, row in self.now.items():
+            if key == SERVING_KEY:
+                self.leases.resume(row.decode())
             self.stages.restore(key, row)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything to take, or to go on with."""
+        return self.next < len(self.log) or self.leases.serving is not None
+
     def work(self) -> None:
-        """Takes the next record of the log."""
+        """Goes on with who is being served, or takes the next record of the log."""
+        if self.leases.serving is not None:
+            self._serve(_UNBOUNDED)
+            return
         record = self.log[self.next]
         self.next += 1
         if isinstance(record, Transaction):
             self.stages.advance(record.occurred_at, _UNBOUNDED)
             self.stages.transact(record, b"", self.next)
-        else:
-            for waiting in self.leases.grant(record) or ():
-                self.stages.serve(waiting)
+        elif self.leases.grant(record):
+            self._serve(self.world.rng.choice((1, 2, _UNBOUNDED)))
+
+    def _serve(self, most: int) -> None:
+        for waiting in islice(self.leases.serve(), most):
+            self.stages.serve(waiting)
 
     def commit(self) -> None:
         """All of it, or nothing."""
@@ -144,7 +158,7 @@ class World:
             where.log.append(_refund(rng, bought))
         elif draw < 0.62:
             for _ in range(rng.randint(1, 5)):
-                if partition.next < len(partition.log):
+                if partition.has_work:
                     partition.work()
         elif draw < 0.78:
             partition.commit()
@@ -185,7 +199,7 @@ class World:
         for _ in range(10_000):
             before = len(self.requests), sum(len(each.log) for each in self.partitions)
             for partition in self.partitions:
-                while partition.next < len(partition.log):
+                while partition.has_work:
                     partition.work()
                 partition.commit()
             self._keep()
