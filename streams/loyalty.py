@@ -14,6 +14,10 @@ from streams.purchase import Pair, Purchase, PurchaseId, Stake
 from streams.rows import Rows
 
 
+EPOCHS_MAX = 100
+"""Epochs on a card: so many redemptions undone, none cleared. Stamps from before them stay as they are."""
+
+
 class Spent(msgspec.Struct, array_like=True, gc=False):
     """Stamps that a redemption used and may give back: those whose purchases still qualify, but its own."""
 
@@ -90,7 +94,7 @@ class Cards:
         if spent is None:
             return
         card = self.card(who, program)
-        card.epochs = [*spent.epochs, *card.epochs]
+        card.epochs = [*spent.epochs, *card.epochs][-EPOCHS_MAX:]
         card.count += spent.count
         card.total += spent.total
         if own:

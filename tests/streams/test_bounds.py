@@ -7,6 +7,7 @@ from schemas.entitlements import from_json as entitlement_from_json
 from schemas.entitlements import to_datum as entitlement_datum
 from schemas.times import DAY
 from streams.entitlements import Entitlements
+from streams.loyalty import EPOCHS_MAX
 from streams.room import CLEARED_MAX, EVENTS_MAX, PARKED_MAX, PROGRAMS_MAX
 from streams.rows import Rows
 from streams.shelves import GRANTS_MAX
@@ -95,6 +96,18 @@ def test_redemptions_that_may_be_undone_grow_no_row() -> None:
         partition.take(transaction(payment("SETTLED", 5000, "02-01", external_id=f"t{number}")))
     assert partition.events() == ["CashbackCreated"] * 300
     assert max(len(row) for key, row in partition.store.items() if not key.startswith(b"g")) < 500
+
+
+def test_redemptions_undone_one_after_another_grow_no_row_and_write_no_more_rows() -> None:
+    partition = Partition()
+    partition.take(program(program_id="card", type="loyalty_program", threshold_count=1))
+    for number in range(2 * EPOCHS_MAX):
+        bought = payment("SETTLED", 5000, "02-01", external_id=f"t{number}")
+        partition.take(transaction(bought), transaction({**bought, "kind": "REFUNDED"}))
+    before = len(list(partition.store.items()))
+    partition.take(transaction(payment("SETTLED", 5000, "02-01", external_id="last")))
+    assert partition.events().count("CashbackCreated") == 2 * EPOCHS_MAX + 1
+    assert len(list(partition.store.items())) - before < EPOCHS_MAX + 10
 
 
 def test_many_clips_of_a_member_grow_no_row_and_a_purchase_reads_pages_of_them() -> None:
