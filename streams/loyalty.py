@@ -13,7 +13,6 @@ from streams.program import Program
 from streams.purchase import Pair, Purchase, PurchaseId, Stake
 from streams.rows import Rows
 
-
 EPOCHS_MAX = 100
 """Epochs on a card: so many redemptions undone, none cleared. Stamps from before them stay as they are."""
 
