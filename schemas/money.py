@@ -9,6 +9,9 @@ POINTS = "XXX"
 AMOUNT_MAX = 10**14
 """Largest amount of one event, minor units: sums over any purchase stay far inside int64."""
 
+SUM_MAX = 10**18
+"""Where sums over many purchases end, minor units or points: a row of state or an int64 takes no more."""
+
 _CODES = (
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD "
     "CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP "

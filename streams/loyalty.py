@@ -7,6 +7,7 @@ stays small whatever a member buys; a purchase knows the epoch of its own stamp.
 
 import msgspec
 
+from schemas.money import SUM_MAX
 from schemas.times import Micros
 from streams import pending
 from streams.program import Program
@@ -95,11 +96,11 @@ class Cards:
         card = self.card(who, program)
         card.epochs = [*spent.epochs, *card.epochs][-EPOCHS_MAX:]
         card.count += spent.count
-        card.total += spent.total
+        card.total = min(card.total + spent.total, SUM_MAX)
         if own:
             stake.epoch, stake.stamped = card.latest, own
             card.count += 1
-            card.total += own
+            card.total = min(card.total + own, SUM_MAX)
         self._put(who, program, card)
 
     def stamps(self, who: PurchaseId, program: Program, stake: Stake, net: int) -> int:
@@ -126,7 +127,7 @@ class Cards:
             return None
         stake.epoch, stake.stamped = card.latest, net
         card.count += 1
-        card.total += net
+        card.total = min(card.total + net, SUM_MAX)
         self._put(who, program, card)
         return card
 
@@ -137,7 +138,7 @@ class Cards:
         card = self.card(who, program)
         if stake.epoch in card.epochs:
             card.count += bool(more) - bool(less)
-            card.total += more - less
+            card.total = min(card.total + more - less, SUM_MAX)
             self._put(who, program, card)
             if not stake.qualified:
                 stake.epoch = 0
@@ -147,7 +148,7 @@ class Cards:
         if user is None or spent is None:
             return  # used by a redemption that cleared
         spent.count += bool(more) - bool(less)
-        spent.total += more - less
+        spent.total = min(spent.total + more - less, SUM_MAX)
         self._rows.put(_spent_key(who, program, user.decode()), _encode(spent))
 
     def _spent(self, who: PurchaseId, program: Program, external_id: str) -> Spent | None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
+from schemas.money import SUM_MAX
 from schemas.times import DAY, Micros, to_datetime
 from streams.program import Program
 from streams.purchase import PurchaseId
@@ -75,12 +76,16 @@ class Usage:
         row = self._rows.get(key)
         days = {} if row is None else _decode_days(row)
         before = days.get(day, (0, 0))
-        days[day] = (before[0] + count, before[1] + amount)
+        days[day] = _added(before, count, amount)
         self._rows.put(key, _encode(days))
         key = _key(who, program_id, "*")
         row = self._rows.get(key)
         before = (0, 0) if row is None else _decode_use(row)
-        self._rows.put(key, _encode((before[0] + count, before[1] + amount)))
+        self._rows.put(key, _encode(_added(before, count, amount)))
+
+
+def _added(use: Use, count: int, amount: int) -> Use:
+    return use[0] + count, min(use[1] + amount, SUM_MAX)
 
 
 def _key(who: PurchaseId, program_id: str, month: str) -> bytes:

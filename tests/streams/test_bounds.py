@@ -2,18 +2,26 @@
 
 from collections import Counter
 
+from msgspec.structs import replace
+
 from schemas.codec import decode, encode
 from schemas.entitlements import from_json as entitlement_from_json
 from schemas.entitlements import to_datum as entitlement_datum
+from schemas.money import SUM_MAX
+from schemas.programs import parse_program
 from schemas.times import DAY
+from schemas.transactions import from_json
 from streams.entitlements import Entitlements
-from streams.loyalty import EPOCHS_MAX
+from streams.loyalty import EPOCHS_MAX, Card, Cards
+from streams.program import compiled
+from streams.purchase import Stake, identity
 from streams.room import CLEARED_MAX, EVENTS_MAX, PARKED_MAX, PROGRAMS_MAX
-from streams.rows import Rows
+from streams.rows import MemoryRows, Rows
 from streams.shelves import GRANTS_MAX
 from streams.simulate import simulate
+from streams.usage import Usage
 from tests.streams.test_fold import GOOD, NOW, Partition, Record, program, transaction
-from tests.streams.told import campaign, clip, deal, payment, story
+from tests.streams.told import campaign, clip, deal, payment, stamps, story
 
 ROW_BYTES_MAX = 1024 * 1024
 
@@ -178,6 +186,21 @@ def test_a_replay_long_after_counts_as_repeated_not_as_too_old() -> None:
     partition.take(program(), GOOD, again)
     assert partition.fold.counts["duplicate"] == 1
     assert partition.quarantined() == []
+
+
+def test_sums_over_the_purchases_of_a_member_end_where_rows_and_records_still_take_them() -> None:
+    rows, who = MemoryRows(), identity(from_json(payment("SETTLED", 1, "02-01")))
+    usage, day = Usage(rows), 738_000
+    for _ in range(20):
+        usage.add(who, "p", day, 1, SUM_MAX)
+    assert usage.used(who, "p", day, "lifetime") == usage.used(who, "p", day, "day") == (20, SUM_MAX)
+    card_of, stake = Cards(rows), Stake(qualified=True)
+    terms = compiled(parse_program(stamps()))
+    for number in range(20):
+        seller = replace(who, external_id=f"t{number}")
+        card_of.redeem(seller, terms, stake, Card(count=2, total=SUM_MAX))
+        card_of.undo(seller, terms, stake, own=10**14)
+    assert card_of.card(who, terms).total == SUM_MAX
 
 
 def test_a_purchase_cannot_grow_above_the_largest_amount() -> None:
