@@ -66,12 +66,14 @@ def _streams(
 
 
 def _ledger_entries_per_s(plan: Plan, files: Path, say: Say) -> float:
-    from sinks.ledger.bench import measure
+    from sinks.ledger.bench import LedgerBench
     from sinks.migrations import upgrade
 
     with postgres_server(plan.database, files, say) as database_url:
         upgrade(database_url)
-        per_s = measure(database_url, entries=plan.ledger_entries)["entries_per_s"]
+        with LedgerBench(database_url) as ledger:
+            measured = ledger.post(plan.ledger_entries)
+            per_s = measured.entries / measured.seconds
     say(f"ledger {per_s:,.0f} entries/s")
     return per_s
 

@@ -1,4 +1,4 @@
-"""`cashback bench peers`, `latency`, `scaling`, `control`, `state`, `programs`, `why` and `webhooks`."""
+"""`cashback bench peers`, `latency`, `scaling`, `control`, `state`, `programs`, `why`, `webhooks`, `ledger`."""
 
 import json
 import tempfile
@@ -143,6 +143,17 @@ def webhooks(
     _end_with(report, as_json)
 
 
+def ledger(
+    entries: Annotated[int, typer.Option(min=1_000, help="Entries to post")] = 10_100_000,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how fast the ledger posts, also when it holds a million and ten million entries."""
+    from ops.bench.ledger import Plan, bench_ledger
+
+    _end_with(bench_ledger(Plan(entries, database), say=_say), as_json)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "peers": peers,
     "latency": latency,
@@ -152,6 +163,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "programs": programs,
     "why": why,
     "webhooks": webhooks,
+    "ledger": ledger,
 }
 
 
