@@ -212,7 +212,8 @@ def _fault(event: dict[str, Any], extras: tuple[str, ...]) -> Refused | None:
     if "\0" in joined:
         return Refused("invalid", "a text holds U+0000, which the database cannot keep")
     # Index rows have a size limit in PostgreSQL; ids have 128 characters of at most four bytes.
-    if len(joined) > TEXT_BYTES_MAX // 4 and max(len(text.encode()) for text in texts) > TEXT_BYTES_MAX:
+    longest = max(map(len, texts))
+    if longest > TEXT_BYTES_MAX // 4 and max(len(text.encode()) for text in texts) > TEXT_BYTES_MAX:
         return Refused("invalid", f"a text is longer than {TEXT_BYTES_MAX} bytes")
     return None
 

@@ -11,6 +11,7 @@ import yaml
 
 from ops.cli import COMMANDS
 from ops.embedded.jars import KAFKA_VERSION
+from ops.embedded.postgres import TUNED
 from ops.settings import Settings
 from ops.up import programs
 
@@ -71,6 +72,14 @@ def test_topics_and_tables_are_prepared_by_our_own_commands_before_anything_runs
             each: {"condition": "service_completed_successfully"} for each in one_shots
         }
     assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
+def test_postgres_is_set_up_as_the_embedded_one_is() -> None:
+    program, *options = SERVICES["postgres"]["command"]
+
+    assert program == "postgres"
+    assert options[::2] == ["-c"] * len(TUNED)
+    assert options[1::2] == [f"{name}={value}" for name, value in TUNED.items()]
 
 
 def test_the_servers_are_the_versions_that_the_tests_run_on() -> None:
