@@ -1,4 +1,4 @@
-"""The ledger while PostgreSQL is away for a minute: it stays small, and catches up faster than input flows."""
+"""The ledger while PostgreSQL is away for a minute: it stays small, and soon has made up for it."""
 
 import itertools
 import threading
