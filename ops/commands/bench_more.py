@@ -1,4 +1,4 @@
-"""`cashback bench peers`, `latency`, `scaling`, `control`, `state`, `programs`, `why`, `webhooks`, `ledger`."""
+"""The benches below `cashback bench`: each measures one thing and ends with one report."""
 
 import json
 import tempfile

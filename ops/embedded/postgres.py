@@ -36,9 +36,9 @@ USER = "cashback"
 SYSTEM_USER = "embedded_postgres"
 DATABASE = "cashback"
 
-# What the ledger's load asks of any server; docker-compose.yml says the same. New cashbacks touch pages all over
-# the index of their ids: it should fit into memory, and after each checkpoint every page of it is logged whole
-# once, so checkpoints should be far apart. Commits stay durable.
+# What the ledger's load asks of any server; docker-compose.yml says the same. New cashbacks touch pages all
+# over the index of their ids: it should fit into memory, and after each checkpoint every page of it is logged
+# whole once, so checkpoints should be far apart. Commits stay durable.
 TUNED = {
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
