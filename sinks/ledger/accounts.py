@@ -102,11 +102,16 @@ def _found(
     return {(live, partner, name, asset): ids for live, partner, name, asset, ids in rows}
 
 
+def open_pairs(connection: psycopg.Connection, pairs: Iterable[tuple[int, int, str]]) -> None:
+    """Let transfers go from debit to credit account in an asset; what is open already stays so."""
+    debit, credit, assets = zip(*sorted(pairs), strict=True)
+    connection.execute(_PAIR, {"debit": list(debit), "credit": list(credit), "asset": list(assets)})
+
+
 def _pair(connection: psycopg.Connection, opened: dict[Owners, Accounts]) -> None:
     pairs = set()
     for (*_, asset), (funding, commission_pending, revenue, pending, wallet) in opened.items():
         pairs |= {(funding, pending, asset), (pending, funding, asset), (pending, wallet, asset)}
         pairs |= {(funding, commission_pending, asset), (commission_pending, funding, asset)}
         pairs.add((commission_pending, revenue, asset))
-    debit, credit, assets = zip(*sorted(pairs), strict=True)
-    connection.execute(_PAIR, {"debit": list(debit), "credit": list(credit), "asset": list(assets)})
+    open_pairs(connection, pairs)

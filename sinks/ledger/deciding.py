@@ -8,17 +8,29 @@ from sinks.commission.book import CommissionBook
 from sinks.ledger import rows
 from sinks.ledger.accounts import Accounts
 from sinks.ledger.known import Audience, Cashback, Known, Posted, Purchase
-from sinks.ledger.staging import CREATED, RESOLVED, Created, Owners, Refused, Resolved
+from sinks.ledger.staging import (
+    CREATED,
+    RESOLVED,
+    REVERSED,
+    Created,
+    Owners,
+    Refused,
+    Resolved,
+    Reversed,
+)
+from sinks.ledger.wallets import Wallets
 
 _DETAILS = {
     "conflict": "an event with this id and other content was posted before; what came first stands",
     "reference_taken": "another member's purchase has this (livemode, partner_id, transaction_ref)",
     "created_missing": "the cashback it resolves was never created here",
     "resolved_otherwise": "the cashback was resolved before by the other transition",
+    "not_cleared": "the cashback that is to be reversed has not cleared here",
 }
 
-_Way: TypeAlias = tuple[int, int]
-"""Debit and credit account."""
+_Leg: TypeAlias = tuple[int, int, int]
+"""Debit and credit account, and the amount, which may be 0."""
+_Event: TypeAlias = Created | Resolved | Reversed
 
 
 @dataclass
@@ -28,6 +40,7 @@ class Sheet:
     purchases: list[bytes] = field(default_factory=list)
     cashbacks: list[bytes] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
+    reversals: list[bytes] = field(default_factory=list)
     transfers: list[bytes] = field(default_factory=list)
     webhook_messages: list[bytes] = field(default_factory=list)
     webhook_queue: list[bytes] = field(default_factory=list)
@@ -42,6 +55,7 @@ class Decider:
         audience: Audience,
         accounts: Mapping[Owners, Accounts],
         commission: CommissionBook,
+        wallets: Wallets,
         *,
         flat_bps: int,
     ) -> None:
@@ -49,6 +63,7 @@ class Decider:
         self._audience = audience
         self._accounts = accounts
         self._commission = commission
+        self._wallets = wallets
         self._flat_bps = flat_bps
         self.sheet = Sheet()
         self.created = self.resolved = self.repeated = 0
@@ -85,8 +100,8 @@ class Decider:
         self._move(
             cashback,
             number,
-            reward=(cashback.funding, cashback.pending),
-            commission=(cashback.funding, cashback.commission_pending),
+            (cashback.funding, cashback.pending, cashback.amount),
+            (cashback.funding, cashback.commission_pending, cashback.commission),
         )
         self.created += 1
         return None
@@ -106,18 +121,47 @@ class Decider:
         earned, revenue = cashback.wallet, cashback.commission_revenue
         if event.transition == "cleared":
             self._commission.clear(cashback.funding, event.at, cashback.amount)
+            self._wallets.add(cashback.wallet, cashback.amount)
         else:
             earned = revenue = cashback.funding
         self._move(
             cashback,
             number,
-            reward=(cashback.pending, earned),
-            commission=(cashback.commission_pending, revenue),
+            (cashback.pending, earned, cashback.amount),
+            (cashback.commission_pending, revenue, cashback.commission),
         )
         self.resolved += 1
         return None
 
-    def _repetition(self, event: Created | Resolved, step: int, transition: str) -> Refused | None:
+    def reverse(self, event: Reversed, number: int) -> Refused | None:
+        """Post what takes a cleared cashback back as entry `number`; as `create`."""
+        known = self._known
+        cashback = known.cashbacks.get(event.cashback_id)
+        if cashback is None:
+            return _refused("created_missing")
+        if (event.cashback_id, REVERSED) in known.entries:
+            return self._repetition(event, REVERSED, "reversed")
+        said = (event.transaction_id, event.partner_id, event.livemode)
+        if said != (cashback.transaction_id, cashback.partner_id, cashback.livemode):
+            return _refused("conflict")
+        ended = known.entries.get((event.cashback_id, RESOLVED))
+        if ended is None or ended.transition != "cleared":
+            return _refused("not_cleared")
+        known.entries[event.cashback_id, REVERSED] = Posted("reversed", event.payload_hash)
+        self.sheet.reversals.append(rows.entry(number, cashback.cashback_no, event.entry))
+        self._tell(event, cashback, number, REVERSED, "reverted")
+        taken = self._wallets.take(cashback.wallet, cashback.amount)
+        legs = [
+            (cashback.wallet, cashback.funding, taken),
+            (cashback.commission_revenue, cashback.funding, cashback.commission),
+        ]
+        if lacking := cashback.amount - taken:
+            legs.append((self._wallets.receivable(cashback.wallet), cashback.funding, lacking))
+        self._move(cashback, number, *legs)
+        self.resolved += 1
+        return None
+
+    def _repetition(self, event: _Event, step: int, transition: str) -> Refused | None:
         posted = self._known.entries.get((event.cashback_id, step))
         if posted == (transition, event.payload_hash):
             self.repeated += 1
@@ -132,9 +176,7 @@ class Decider:
         self.sheet.entries.append(rows.entry(number, cashback.cashback_no, event.entry))
         self._tell(event, cashback, number, step, transition)
 
-    def _tell(
-        self, event: Created | Resolved, cashback: Cashback, number: int, step: int, transition: str
-    ) -> None:
+    def _tell(self, event: _Event, cashback: Cashback, number: int, step: int, transition: str) -> None:
         """Messages are kept as soon as the partner has an endpoint, queued for those that want them now.
 
         Of history nobody is told, not even later.
@@ -147,13 +189,12 @@ class Decider:
             if f"cashback.{transition}" in event_types:
                 self.sheet.webhook_queue.append(rows.queued(endpoint_id, cashback.cashback_no, step, number))
 
-    def _move(self, cashback: Cashback, number: int, *, reward: _Way, commission: _Way) -> None:
-        """The two transfers of an entry; none of nothing."""
+    def _move(self, cashback: Cashback, number: int, *legs: _Leg) -> None:
+        """The transfers of an entry; none of nothing."""
         asset = cashback.asset.encode()
-        legs = ((1, reward, cashback.amount), (2, commission, cashback.commission))
         self.sheet.transfers += [
             rows.transfer(number, leg, debit=debit, credit=credit, asset=asset, amount=amount)
-            for leg, (debit, credit), amount in legs
+            for leg, (debit, credit, amount) in enumerate(legs, 1)
             if amount
         ]
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -12,9 +12,22 @@ from ops import metrics
 from ops.logs import get_logger
 from sinks.commission.book import CommissionBook
 from sinks.ledger import known, rows, statements
-from sinks.ledger.accounts import AccountBook
+from sinks.ledger.accounts import AccountBook, Accounts
 from sinks.ledger.deciding import Decider
-from sinks.ledger.staging import CREATED, RESOLVED, Case, Created, Reading, Refused, Resolved, read
+from sinks.ledger.staging import (
+    CREATED,
+    RESOLVED,
+    REVERSED,
+    Case,
+    Created,
+    Owners,
+    Reading,
+    Refused,
+    Resolved,
+    Reversed,
+    read,
+)
+from sinks.ledger.wallets import Claim, Wallets
 from sinks.positions import Place, Positions
 
 
@@ -131,9 +144,10 @@ class Ledger:
     def _post_events(self, batch: Batch) -> Posted:
         created = [each for each in batch.readings if isinstance(each, Created)]
         resolved = [each for each in batch.readings if isinstance(each, Resolved)]
+        backs = [each for each in batch.readings if isinstance(each, Reversed)]
         refused = {line: each for line, each in enumerate(batch.readings) if isinstance(each, Refused)}
-        decider = self._decider(created, resolved, flat_bps=batch.commission_bps)
-        if created or resolved:
+        decider = self._decider(created, resolved, backs, flat_bps=batch.commission_bps)
+        if created or resolved or backs:
             refused |= self._decide(batch, decider)
             self._write(decider)
             self._commission.write(self._connection)
@@ -143,14 +157,24 @@ class Ledger:
         self._quarantine(batch, refused)
         return Posted(decider.created, decider.resolved, decider.repeated, len(refused))
 
-    def _decider(self, created: Sequence[Created], resolved: Sequence[Resolved], *, flat_bps: int) -> Decider:
+    def _decider(
+        self,
+        created: Sequence[Created],
+        resolved: Sequence[Resolved],
+        backs: Sequence[Reversed],
+        *,
+        flat_bps: int,
+    ) -> Decider:
         """Knows what the database knows of these events."""
         found = known.Known()
         found.find_purchases(self._connection, (event.reference for event in created))
         # A cashback of a purchase that nobody knows cannot be known.
         steps = [(event.cashback_id, CREATED) for event in created if event.reference in found.purchases]
-        found.find_cashbacks(self._connection, steps + [(event.cashback_id, RESOLVED) for event in resolved])
+        steps += [(event.cashback_id, RESOLVED) for event in resolved]
+        steps += [(event.cashback_id, step) for event in backs for step in (RESOLVED, REVERSED)]
+        found.find_cashbacks(self._connection, steps)
         partners = {event.owners[1] for event in created} | {event.partner_id for event in resolved}
+        partners |= {event.partner_id for event in backs}
         accounts = self._accounts.resolve(self._connection, (event.owners for event in created))
         self._commission.begin(
             self._connection,
@@ -162,7 +186,8 @@ class Ledger:
             ],
         )
         audience = known.audience(self._connection, partners)
-        return Decider(found, audience, accounts, self._commission, flat_bps=flat_bps)
+        wallets = Wallets(self._connection, _claims(backs, created, found, accounts))
+        return Decider(found, audience, accounts, self._commission, wallets, flat_bps=flat_bps)
 
     def _decide(self, batch: Batch, decider: Decider) -> dict[int, Refused]:
         """In the order of the log: what cleared before a month's first cashback counts for its rate."""
@@ -173,6 +198,8 @@ class Ledger:
                 why = decider.create(reading, numbers[line])
             elif isinstance(reading, Resolved):
                 why = decider.resolve(reading, numbers[line])
+            elif isinstance(reading, Reversed):
+                why = decider.reverse(reading, numbers[line])
             else:
                 continue
             if why:
@@ -181,10 +208,10 @@ class Ledger:
 
     def _write(self, decider: Decider) -> None:
         """All rows that were decided, table by table; what the database refuses takes all of them along."""
-        for table, columns in rows.COPIES.items():
-            written: list[bytes] = getattr(decider.sheet, table)
+        for name, table in rows.COPIES.items():
+            written: list[bytes] = getattr(decider.sheet, name)
             if written:
-                command = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+                command = f"COPY {table} FROM STDIN (FORMAT BINARY)"
                 with self._connection.cursor() as cursor:
                     with cursor.copy(command.encode()) as copy:
                         copy.write(b"".join((rows.HEADER, *written, rows.TRAILER)))
@@ -214,6 +241,31 @@ class Ledger:
                 reason=why.reason,
                 detail=why.detail,
             )
+
+
+def _claims(
+    backs: Sequence[Reversed],
+    created: Sequence[Created],
+    found: known.Known,
+    accounts: Mapping[Owners, Accounts],
+) -> Iterator[Claim]:
+    """What reversals may take; a cashback may even be created by the batch that takes it back."""
+    for event in backs:
+        if (event.cashback_id, REVERSED) in found.entries:
+            continue  # a repetition takes nothing
+        cashback = found.cashbacks.get(event.cashback_id)
+        if cashback is not None:
+            yield Claim(
+                cashback.wallet,
+                cashback.funding,
+                cashback.commission_revenue,
+                cashback.asset,
+                cashback.amount,
+            )
+        for begun in created if cashback is None else ():
+            if begun.cashback_id == event.cashback_id:
+                funding, _, revenue, _, wallet = accounts[begun.owners]
+                yield Claim(wallet, funding, revenue, begun.owners[4], begun.amount)
 
 
 def _topic(message: Message) -> str:

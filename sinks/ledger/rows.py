@@ -12,22 +12,27 @@ from schemas.times import Micros
 
 COPIES = {
     "purchases": (
-        "purchase_no, livemode, partner_id, transaction_ref, transaction_id, member_id, merchant_id"
+        "purchases (purchase_no, livemode, partner_id, transaction_ref, transaction_id, member_id, "
+        "merchant_id)"
     ),
     "cashbacks": (
-        "cashback_no, purchase_no, commission_bps, commission, funding_account, commission_pending_account, "
-        "commission_revenue_account, pending_account, wallet_account, "
-        "cashback_id, program_id, program_version, sequence, asset, amount, clear_at"
+        "cashbacks (cashback_no, purchase_no, commission_bps, commission, funding_account, "
+        "commission_pending_account, commission_revenue_account, pending_account, wallet_account, "
+        "cashback_id, program_id, program_version, sequence, asset, amount, clear_at)"
     ),
     "entries": (
-        "entry_id, cashback_no, transition, step, event_id, event_at, payload_hash, silent, reason, "
-        "basket_minor, employee_id, receipt_id, webhook_id"
+        "entries (entry_id, cashback_no, transition, step, event_id, event_at, payload_hash, silent, reason, "
+        "basket_minor, employee_id, receipt_id, webhook_id)"
     ),
-    "transfers": "entry_id, leg, debit_account, credit_account, asset, amount",
-    "webhook_messages": "entry_id, event_id, body",
-    "webhook_queue": "endpoint_id, cashback_no, step, entry_id",
+    "reversals": (
+        "entries (entry_id, cashback_no, transition, step, event_id, event_at, payload_hash, silent, reason, "
+        "case_id, actor, second_actor, note)"
+    ),
+    "transfers": "transfers (entry_id, leg, debit_account, credit_account, asset, amount)",
+    "webhook_messages": "webhook_messages (entry_id, event_id, body)",
+    "webhook_queue": "webhook_queue (endpoint_id, cashback_no, step, entry_id)",
 }
-"""The columns of each table that is copied into. Parents come first."""
+"""The tables with the columns that are copied into. Parents come first."""
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -111,7 +116,7 @@ def cashback(
 
 
 def entry(entry_id: int, cashback_no: int, tail: bytes) -> bytes:
-    """A row of `entries`."""
+    """A row of `entries`, of a reversal too: its tail tells who where others tell of the credit."""
     return _entry(13, 8, entry_id, 8, cashback_no) + tail
 
 

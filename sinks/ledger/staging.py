@@ -20,10 +20,13 @@ TEXT_BYTES_MAX = 512
 Owners: TypeAlias = tuple[bool, str, str, str, str]
 """livemode, partner_id, merchant_id, member_id, asset: whose accounts a cashback moves between."""
 
-CREATED, RESOLVED = 1, 2
+CREATED, RESOLVED, REVERSED = 1, 2, 3
 _STEPS = {
     transition: text(transition) + int2(step)
-    for transition, step in (("created", CREATED), ("cleared", RESOLVED), ("reverted", RESOLVED))
+    for transition, step in (
+        *(("created", CREATED), ("cleared", RESOLVED), ("reverted", RESOLVED)),
+        ("reversed", REVERSED),
+    )
 }
 _WITHOUT_CREDIT = NULL * 4  # basket, employee, receipt and webhook are said once, by the creation
 
@@ -61,6 +64,19 @@ class Resolved(NamedTuple):
     message: bytes
 
 
+class Reversed(NamedTuple):
+    """A CashbackReverted of what had cleared. The last two are the tails of its rows."""
+
+    cashback_id: str
+    transaction_id: str
+    partner_id: str
+    livemode: bool
+    payload_hash: bytes
+    silent: bool
+    entry: bytes
+    message: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One revision of a reversal case, in the columns of `reversal_cases`."""
@@ -76,7 +92,11 @@ class Refused:
     detail: str
 
 
-Reading: TypeAlias = Created | Resolved | Case | Refused
+Reading: TypeAlias = Created | Resolved | Reversed | Case | Refused
+
+_REVERSED = "REVERSED"
+_LATER_IN_CASES = {"state": "OPEN", "actor": None, "second_actor": None, "note": None}
+"""Fields that cases got later, with what says nothing: cases posted before keep their hash."""
 
 
 def read(message: Message) -> Reading:
@@ -90,6 +110,8 @@ def read(message: Message) -> Reading:
             return _created(datum)
         case "CashbackCleared":
             return _resolved(record, "cleared", datum)
+        case "CashbackReverted" if datum["reason"] == _REVERSED:
+            return _reversed(record, datum)
         case "CashbackReverted":
             return _resolved(record, "reverted", datum)
         case "ReversalCase":
@@ -161,6 +183,40 @@ def _resolved(record: str, transition: str, event: dict[str, Any]) -> Resolved |
     )
 
 
+def _reversed(record: str, event: dict[str, Any]) -> Reversed | Refused:
+    """A reversal names its case, who approved it and why, or it is none."""
+    case_id, actor, second, note = (event[name] for name in ("case_id", "actor", "second_actor", "note"))
+    for name in ("case_id", "actor", "note"):
+        if not event[name]:
+            return Refused("invalid", f"{name}: missing on a reversal")
+    partner, member, merchant = event["partner_id"], event["member_id"], event["merchant_id"]
+    program, reason, live = event["program_id"], event["reason"], event["livemode"]
+    fault = _fault(event, (partner, member, merchant, program, reason, case_id, actor, second or ""))
+    if fault is None and "\0" in note:
+        fault = Refused("invalid", "a text holds U+0000, which the database cannot keep")
+    if fault is not None:
+        return fault
+    body = webhook_body(record, event)
+    payload_hash = _digest(
+        body,
+        f"{partner}\x1f{member}\x1f{merchant}\x1f{program}\x1f{reason}"
+        f"\x1f{event['program_version']}\x1f{event['sequence']}\x1f{live}"
+        f"\x1f{case_id}\x1f{actor}\x1f{second or ''}\x1f{note}",
+        event["silent"],
+    )
+    who = text(case_id) + text(actor) + text(second) + text(note)
+    return Reversed(
+        event["cashback_transaction_id"],
+        event["transaction_id"],
+        partner,
+        live,
+        payload_hash,
+        event["silent"],
+        _entry("reversed", event, payload_hash) + repeated_text(reason) + who,
+        text(event["event_id"]) + blob(body),
+    )
+
+
 def _entry(transition: str, event: dict[str, Any], payload_hash: bytes) -> bytes:
     """What all entries say first, as far as the event knows it."""
     said = _STEPS[transition] + text(event["event_id"]) + instant(event["timestamp"])
@@ -174,7 +230,13 @@ def _case(event: dict[str, Any]) -> Case | Refused:
     for name in ("opened_at", "updated_at"):
         if not EARLIEST <= event[name] < LATEST:
             return Refused("invalid", f"{name}: {event[name]} µs lies outside the years 2000-2099")
-    rest = "\x1f".join((*texts, *(str(event[name]) for name in sorted(event))))
+    said = {
+        name: value
+        for name, value in event.items()
+        if name not in _LATER_IN_CASES or value != _LATER_IN_CASES[name]
+    }
+    texts = [value for value in said.values() if isinstance(value, str)]
+    rest = "\x1f".join((*texts, *(str(said[name]) for name in sorted(said))))
     return Case(event | {"payload_hash": _digest(b"", rest, False)})
 
 

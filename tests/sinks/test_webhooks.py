@@ -39,6 +39,24 @@ def test_every_entry_is_told_once_with_the_bytes_of_the_contract_and_a_genuine_s
     assert told == [(4, 4)]
 
 
+def test_a_reversal_is_told_after_its_cleared_and_names_nobody(scene: Scene) -> None:
+    scene.endpoint("/hook")
+    who = {"reason": "REVERSED", "case_id": "rvc_1", "actor": "dora", "note": "returned"}
+    taken_back = reverted(created(), **who)
+    scene.book.post(created(), cleared(created()))
+    scene.book.post(taken_back)
+    scene.dispatch()
+    scene.delivered(3)
+    told = scene.receiver.received
+    assert [json.loads(each.body)["type"] for each in told] == [
+        "cashback.created",
+        "cashback.cleared",
+        "cashback.reverted",
+    ]
+    assert told[-1].body == webhook_body(*taken_back)
+    assert b"dora" not in told[-1].body
+
+
 def test_what_was_posted_before_is_not_told_again(scene: Scene) -> None:
     scene.endpoint("/hook")
     events = [created(), cleared(created())]
