@@ -17,6 +17,8 @@ from schemas.entitlements import Entitlement
 from schemas.entitlements import to_datum as entitlement_datum
 from schemas.programs import ProgramSpec
 from schemas.programs import to_datum as program_datum
+from schemas.reversals import ReversalDecision
+from schemas.reversals import to_datum as reversal_datum
 from schemas.revocations import Revocation
 from schemas.revocations import to_datum as revocation_datum
 from schemas.silence import silent_header
@@ -134,6 +136,13 @@ class InputsWriter:
         headers = [clock_header(revocation.revoked_at)] if self._event_clock else None
         value = encode("Revocation", revocation_datum(revocation))
         self._append(self._topic, value, revocation.key, -1, headers)
+        self.written += 1
+
+    def write_reversal_decision(self, decision: ReversalDecision) -> None:
+        """Append one decision to its member's partition; with clock=event `decided_at` is its stamp."""
+        headers = [clock_header(decision.decided_at)] if self._event_clock else None
+        value = encode("ReversalDecision", reversal_datum(decision))
+        self._append(self._topic, value, decision.key, -1, headers)
         self.written += 1
 
     def write_program(self, program: ProgramSpec) -> None:

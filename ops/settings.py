@@ -72,6 +72,10 @@ class Settings(BaseSettings):
         1_000, ge=0, le=10_000, description="Commission on rewards, hundredths of a percent"
     )
 
+    reversal_approvals: int = Field(
+        1, ge=1, le=2, description="How many people must approve before a cleared cashback is taken back"
+    )
+
     ledger_batch_events: int = Field(
         10_000, ge=1, le=100_000, description="Most events in one ledger transaction"
     )

@@ -29,7 +29,7 @@ from streams.settlement import Datum
 
 STATE_VERSION = 5
 """Form of the rows of state: counted up when code from before would read them wrong, and must refuse them."""
-STATE_VERSIONS_READ = (3,)
+STATE_VERSIONS_READ: tuple[int, ...] = ()
 """Older forms that this code reads as they are; each row is written in the present form when it changes."""
 
 CLOCK_KEY = b"c"

@@ -1,6 +1,5 @@
 """`cashback revoke`."""
 
-import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,19 +7,15 @@ import psycopg
 import typer
 
 from connectors.writer import InputsWriter
+from ops.commands.speaking import BOOKED_S_MAX, now_of_log, seen_in_time
 from ops.running import settings_here
-from ops.settings import Settings
 from ops.why.amounts import moment, money
-from ops.why.log import LogReader
-from schemas.clock import clock_of
+from schemas import ids
 from schemas.revocations import Revocation, checked, to_datum
 from schemas.times import Micros
-from schemas.topics import INPUTS, WORKER_GROUP
-from sinks.database import READER_ROLE, session
-from sinks.places.references import find, reference
-
-BOOKED_S_MAX = 15.0
-LOOK_EVERY_S = 0.05
+from sinks.audit import record
+from sinks.database import WRITER_ROLE, session
+from sinks.reversals import Case, find
 
 _FIND = """
 SELECT partner_id, member_id, transaction_ref, livemode, program_id, sequence, amount, asset, state,
@@ -34,7 +29,7 @@ WHERE cashback_id = %s AND step = 2
 
 
 class NotRevocable(Exception):
-    """The cashback is not pending; the message says what it is and what to do instead."""
+    """The cashback cannot be taken back; the message says what it is and what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,11 @@ class Found:
     state: str
     since: Micros
 
+    @property
+    def what(self) -> str:
+        """In words."""
+        return f"{money(self.amount, self.asset)} by {self.program_id} for {self.external_id}"
+
 
 def revoke(
     cashback_id: Annotated[
@@ -63,41 +63,60 @@ def revoke(
     brokers: Annotated[str | None, typer.Option(help="Kafka of the log (host:port,…)")] = None,
     database: Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")] = None,
 ) -> None:
-    """Take a pending cashback back for good: it is reverted, and not created again.
+    """Take a cashback back for good: a pending one is reverted, a cleared one gets a reversal case.
 
-    Exit code 1 when it is not pending, or not booked within some seconds.
+    Nothing is created again. Exit code 1 when it was taken back before, or not booked within some seconds.
     """
     settings = settings_here(brokers=brokers, database_url=database)
-    with session(settings.database_url, "revoke", role=READER_ROLE) as connection:
-        found = _pending(connection, cashback_id)
-        revocation = _revocation(found, actor, reason, _now(connection, found, settings))
+    with session(settings.database_url, "revoke", role=WRITER_ROLE) as connection:
+        found, case = _revocable(connection, cashback_id)
+        at = now_of_log(
+            connection,
+            settings,
+            livemode=found.livemode,
+            partner_id=found.partner_id,
+            external_id=found.external_id,
+            otherwise=found.since,
+        )
+        revocation = _revocation(found, actor, reason, at)
+        with connection.transaction():
+            details = {"amount": found.amount, "asset": found.asset, "state": found.state}
+            record(
+                connection,
+                actor=actor,
+                action="cashback.revoke",
+                subject=cashback_id,
+                reason=reason,
+                details=details,
+            )
         with InputsWriter(settings) as writer:
             writer.write_revocation(revocation)
-        what = f"{money(found.amount, found.asset)} by {found.program_id} for {found.external_id}"
         if not wait:
-            typer.echo(f"the revocation of {cashback_id} is written: {what}")
-            return
-        entry_id = _booked(connection, cashback_id, found)
-    typer.echo(f"{cashback_id} is reverted: {what}, ledger entry {entry_id}")
+            typer.echo(f"the revocation of {cashback_id} is written: {found.what}")
+        elif found.state == "CLEARED":
+            typer.echo(_opened(connection, cashback_id, found, case))
+        else:
+            entry_id = _booked(connection, cashback_id, found)
+            typer.echo(f"{cashback_id} is reverted: {found.what}, ledger entry {entry_id}")
 
 
-def _pending(connection: psycopg.Connection, cashback_id: str) -> Found:
-    """The cashback, if it is pending. Raises `NotRevocable`."""
+def _revocable(connection: psycopg.Connection, cashback_id: str) -> tuple[Found, Case | None]:
+    """The cashback and its reversal case, if it may be taken back. Raises `NotRevocable`."""
     row = connection.execute(_FIND, (cashback_id,)).fetchone()
     if row is None:
         raise NotRevocable(
             f"CASHBACK_ID: the ledger has no {cashback_id}; copy it from `cashback why PARTNER EXTERNAL_ID`"
         )
     found = Found(*row)
-    since = moment(found.since)
-    if found.state == "CLEARED":
-        raise NotRevocable(
-            f"{cashback_id} cleared {since}, the money is the member's: only an approved reversal case takes "
-            f"it back, and a refund or void of {found.external_id} opens one"
-        )
     if found.state == "REVERTED":
-        raise NotRevocable(f"{cashback_id} was reverted {since}: nothing is left to revoke")
-    return found
+        raise NotRevocable(f"{cashback_id} was reverted {moment(found.since)}: nothing is left to revoke")
+    case = find(connection, ids.reversal_case_id(cashback_id))
+    if case is not None and case.state == "OPEN" and case.shortfall == case.amount:
+        raise NotRevocable(
+            f"{cashback_id} cleared {moment(found.since)}, and its case over all of it is open: "
+            f"decide it with `cashback reversals approve {case.case_id}`"
+        )
+    return found, case
 
 
 def _revocation(found: Found, actor: str, reason: str, at: Micros) -> Revocation:
@@ -119,31 +138,39 @@ def _revocation(found: Found, actor: str, reason: str, at: Micros) -> Revocation
     )
 
 
-def _now(connection: psycopg.Connection, found: Found, settings: Settings) -> Micros:
-    """The present; where history is loaded, that is where the log's clock stands, and it is not moved."""
-    if settings.clock == "broker":
-        return time.time_ns() // 1_000
-    topic = INPUTS.full_name(settings.topic_prefix)
-    digest = reference(found.livemode, found.partner_id, found.external_id)
-    partitions = {place.partition for place in find(connection, [digest], [topic])}
-    with LogReader(settings.brokers, settings.topic_prefix + WORKER_GROUP) as log:
-        stamps = [clock_of(headers) for headers in log.last_headers(topic, partitions)]
-    return max((stamp for stamp in stamps if stamp is not None), default=found.since)
+def _opened(connection: psycopg.Connection, cashback_id: str, found: Found, before: Case | None) -> str:
+    """The case that a revocation of a cleared cashback opened, in words. Raises `NotRevocable`."""
+    case_id = ids.reversal_case_id(cashback_id)
+    known = 0 if before is None else before.revision
+
+    def opened() -> Case | None:
+        case = find(connection, case_id)
+        return case if case is not None and case.revision > known else None
+
+    if seen_in_time(opened) is None:
+        raise NotRevocable(_unbooked(cashback_id, found))
+    return (
+        f"{cashback_id} has cleared: {found.what}; its reversal case is open, take it back with "
+        f"`cashback reversals approve {case_id}`"
+    )
 
 
 def _booked(connection: psycopg.Connection, cashback_id: str, found: Found) -> int:
     """The entry that reverted it. Raises `NotRevocable` when it cleared first, or nothing comes in time."""
-    until_s = time.monotonic() + BOOKED_S_MAX
-    while True:
-        row = connection.execute(_RESOLVED, (cashback_id,)).fetchone()
-        if row is not None:
-            entry_id, transition = row
-            if transition == "reverted":
-                return int(entry_id)
-            raise NotRevocable(f"{cashback_id} cleared before the revocation was read: it stays")
-        if time.monotonic() > until_s:
-            raise NotRevocable(
-                f"the revocation of {cashback_id} is written but not booked after {BOOKED_S_MAX:.0f} s; "
-                f"`cashback why {found.partner_id} {found.external_id}` tells what became of it"
-            )
-        time.sleep(LOOK_EVERY_S)
+    row = seen_in_time(lambda: connection.execute(_RESOLVED, (cashback_id,)).fetchone())
+    if row is None:
+        raise NotRevocable(_unbooked(cashback_id, found))
+    entry_id, transition = row
+    if transition != "reverted":
+        raise NotRevocable(
+            f"{cashback_id} cleared before the revocation was read: its reversal case is open, take it back "
+            f"with `cashback reversals approve {ids.reversal_case_id(cashback_id)}`"
+        )
+    return int(entry_id)
+
+
+def _unbooked(cashback_id: str, found: Found) -> str:
+    return (
+        f"the revocation of {cashback_id} is written but not booked after {BOOKED_S_MAX:.0f} s; "
+        f"`cashback why {found.partner_id} {found.external_id}` tells what became of it"
+    )
