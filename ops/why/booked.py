@@ -37,6 +37,9 @@ def _entry(cashback: Cashback, entry: Entry) -> Step:
     if entry.reason is not None:
         why = _REASONS.get(entry.reason)
         said += f" ({entry.reason}: {why})" if why else f" ({entry.reason})"
+    if entry.actor is not None:
+        who = entry.actor if entry.second_actor is None else f"{entry.actor} and {entry.second_actor}"
+        said += f" by {who}: {entry.note}"
     return Step(
         at=entry.event_at,
         rank=2,
@@ -106,6 +109,9 @@ def _figures(cashback: Cashback, entry: Entry) -> dict[str, Any]:
         "commission_bps": cashback.commission_bps,
         "clear_at": None if cashback.clear_at is None else to_iso(cashback.clear_at),
         "reason": entry.reason,
+        "actor": entry.actor,
+        "second_actor": entry.second_actor,
+        "note": entry.note,
         "event_id": entry.event_id,
         "entry_id": entry.entry_id,
         "posted_at": to_iso(entry.posted_at),
@@ -136,21 +142,30 @@ def _delivery_figures(delivery: Delivery) -> dict[str, Any]:
 
 
 def _case(cashback: Cashback, case: Case) -> Step:
-    verb = "opened" if case.revision == 1 else "updated"
-    too_much, cleared = (figure(each, cashback.asset) for each in (case.shortfall, case.amount))
-    said = f"reversal case {verb}: {too_much} of the {cleared} cleared is no longer earned"
-    if not case.shortfall:
-        said = "reversal case settled by itself: a later capture made it good"
     figures = {"case_id": case.case_id, "revision": case.revision, "shortfall": case.shortfall}
+    figures |= {"state": case.state, "actor": case.actor, "second_actor": case.second_actor}
+    figures["note"] = case.note
     return Step(
         at=case.updated_at,
         rank=3,
         number=(cashback.program_id, cashback.sequence, case.revision),
         what="case",
-        said=said,
+        said=_of_case(cashback, case),
         details=(Detail("case", f"{case.case_id}, revision {case.revision}, cause {case.cause}"),),
         figures={**figures, "amount": case.amount, "net_minor": case.net_minor, "cause": case.cause},
     )
+
+
+def _of_case(cashback: Cashback, case: Case) -> str:
+    too_much, cleared = (figure(each, cashback.asset) for each in (case.shortfall, case.amount))
+    if case.state != "OPEN":
+        return f"reversal case {case.state.lower()} by {case.by}: {case.note}"
+    if case.cause == "REVOKED":
+        return f"reversal case opened: {case.by} wants all of the {cleared} cleared back: {case.note}"
+    if not case.shortfall:
+        return "reversal case settled by itself: a later capture made it good"
+    verb = "opened" if case.revision == 1 else "updated"
+    return f"reversal case {verb}: {too_much} of the {cleared} cleared is no longer earned"
 
 
 def _refused(unbooked: Unbooked, number: int) -> Step:

@@ -14,7 +14,7 @@ ProgramKey = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One Transaction or Revocation of the input log, unchecked.
+    """One Transaction, Revocation or ReversalDecision of the input log, unchecked.
 
     `arrived_at`: by the clock of the log. `silent`: loaded as history, nobody is told. `requeued_from`: it is
     a copy of the quarantined record of that place.
@@ -79,6 +79,10 @@ class Entry:
     reason: str | None
     silent: bool = False
     """Backfilled history: booked, and no webhook tells of it."""
+    actor: str | None = None
+    second_actor: str | None = None
+    note: str | None = None
+    """Of a reversal who approved it, and why."""
     transfers: tuple[Transfer, ...] = ()
     is_told: bool = False
     deliveries: tuple[Delivery, ...] = ()
@@ -95,6 +99,15 @@ class Case:
     amount: int
     shortfall: int
     net_minor: int
+    state: str = "OPEN"
+    actor: str | None = None
+    second_actor: str | None = None
+    note: str | None = None
+
+    @property
+    def by(self) -> str:
+        """Whose word led to it, empty where a payment did."""
+        return " and ".join(name for name in (self.actor, self.second_actor) if name)
 
 
 @dataclass(frozen=True, slots=True)

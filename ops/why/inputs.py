@@ -63,16 +63,20 @@ def _fate(each: Input, opener: Input | None, seen: dict[Any, bytes]) -> Fate:
     if each.refusal is not None:
         return Fate.REFUSED
     datum = each.datum
+    identity: tuple[Any, ...]
     if each.record == "Revocation":
-        identity = (datum["program_id"], datum["sequence"])
-        digest = b""
+        identity, digest = (datum["program_id"], datum["sequence"]), b""
+    elif each.record == "ReversalDecision":
+        identity, digest = tuple(datum.values()), b""
+        # What was wanted back and is decided may be wanted back again.
+        seen.pop((datum["program_id"], datum["sequence"]), None)
     else:
         identity = (datum["kind"], datum["part_id"])
         digest = payload_hash(Transaction(**datum))
     if identity in seen:
         return Fate.REPEATED if seen[identity] == digest else Fate.REFUSED
     seen[identity] = digest
-    if each.record == "Revocation":
+    if each.record != "Transaction":
         return Fate.TAKEN
     if opener is None:
         return Fate.PARKED

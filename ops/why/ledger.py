@@ -25,7 +25,7 @@ FROM cashbacks WHERE purchase_no = %s ORDER BY program_id, sequence
 """  # noqa: S608 - put together from constants
 _ENTRIES = f"""
 SELECT cashback_no, entry_id, transition::text, event_id, {_MICROS.format("event_at")},
-       {_MICROS.format("posted_at")}, reason, silent
+       {_MICROS.format("posted_at")}, reason, silent, actor, second_actor, note
 FROM entries WHERE cashback_no = ANY (%s) ORDER BY step
 """  # noqa: S608
 _TRANSFERS = """
@@ -49,7 +49,8 @@ SELECT endpoint_id, entry_id, {_MICROS.format("due_at")} FROM webhook_queue
 WHERE endpoint_id = ANY (%s) AND cashback_no = ANY (%s)
 """  # noqa: S608
 _CASES = f"""
-SELECT case_id, revision, {_MICROS.format("updated_at")}, cause, amount, shortfall, net_minor
+SELECT case_id, revision, {_MICROS.format("updated_at")}, cause, amount, shortfall, net_minor, state, actor,
+       second_actor, note
 FROM reversal_cases WHERE case_id = ANY (%s) ORDER BY case_id, revision
 """  # noqa: S608
 _UNBOOKED = """

@@ -102,8 +102,9 @@ def _balance(cashbacks: Sequence[Cashback]) -> Iterator[str]:
     ]
     yield f"Earned: {', '.join(alive)}" if alive else f"Earned nothing in the end: {', '.join(gone)}"
     for cashback in cashbacks:
-        if cashback.cases and cashback.cases[-1].shortfall and state_of(cashback) == "cleared":
-            too_much = money(cashback.cases[-1].shortfall, cashback.asset)
+        case = cashback.cases[-1] if cashback.cases else None
+        if case and case.shortfall and case.state == "OPEN" and state_of(cashback) == "cleared":
+            too_much = money(case.shortfall, cashback.asset)
             yield f"A reversal case is open for no. {cashback.sequence} of {cashback.program_id}: {too_much}"
 
 

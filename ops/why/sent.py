@@ -22,13 +22,13 @@ def input_steps(told: Sequence[Told]) -> Iterator[Step]:
     """Every input of a purchase."""
     for each in told:
         datum = each.input.datum
-        at = datum["occurred_at" if each.input.record == "Transaction" else "revoked_at"]
+        at = datum[_TIMES[each.input.record]]
         yield Step(
             at=at,
             rank=0,
             number=(each.input.place,),
             what="input",
-            said=_transaction(datum) if each.input.record == "Transaction" else _revocation(datum),
+            said=_SAID[each.input.record](datum),
             place=f"inputs {each.input.place}",
             details=tuple(_fate(each, at)),
             figures=_figures(each),
@@ -59,6 +59,16 @@ def _revocation(datum: Any) -> str:
     )
 
 
+def _reversal(datum: Any) -> str:
+    who = datum["actor"] if datum["second_actor"] is None else f"{datum['actor']} and {datum['second_actor']}"
+    which = f"the reversal of no. {datum['sequence']} of {datum['program_id']}"
+    return f"{datum['decision']} by {who}: {which} ({datum['reason']})"
+
+
+_TIMES = {"Transaction": "occurred_at", "Revocation": "revoked_at", "ReversalDecision": "decided_at"}
+_SAID = {"Transaction": _transaction, "Revocation": _revocation, "ReversalDecision": _reversal}
+
+
 def _fate(each: Told, at: int) -> Iterator[Detail]:
     datum, source = each.input.datum, each.input
     given = [f"{name} {datum[field]}" for field, name in _REFERENCES if datum.get(field) is not None]
@@ -79,7 +89,7 @@ def _fate(each: Told, at: int) -> Iterator[Detail]:
 def _figures(each: Told) -> dict[str, Any]:
     source = each.input
     said = {**source.datum, "record": source.record, "fate": each.fate.name, "silent": source.silent}
-    for name in ("occurred_at", "revoked_at"):
+    for name in _TIMES.values():
         if name in said:
             said[name] = to_iso(said[name])
     said["arrived_at"] = to_iso(source.arrived_at)

@@ -13,7 +13,12 @@ _FIND = """
 SELECT topic, partition, record_offset FROM payment_places
 WHERE reference = ANY (%s) AND topic = ANY (%s) ORDER BY topic, partition, record_offset
 """
-_EXTERNAL_ID = {"Transaction": "external_id", "Revocation": "external_id", "Decision": "transaction_ref"}
+_EXTERNAL_ID = {
+    "Transaction": "external_id",
+    "Revocation": "external_id",
+    "ReversalDecision": "external_id",
+    "Decision": "transaction_ref",
+}
 """Records about one payment, and the field that holds the partner's id of it."""
 
 

@@ -51,7 +51,7 @@ def pipeline(settings: Callable[..., Settings], tmp_path: Path) -> Iterator[Pipe
         yield running
 
 
-def run(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(pipeline: Pipeline, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The real command, told where the servers are as a shell would be."""
     settings = pipeline.settings
     return cashback(
@@ -60,6 +60,7 @@ def run(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]
         CASHBACK_DATABASE_URL=settings.database_url,
         CASHBACK_TOPIC_PREFIX=settings.topic_prefix,
         CASHBACK_CLOCK=settings.clock,
+        **environment,
     )
 
 
