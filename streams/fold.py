@@ -28,9 +28,7 @@ from streams.purchase import Parked, PurchaseId
 from streams.settlement import Datum
 
 STATE_VERSION = 5
-"""Form of the rows of state: counted up when code from before would read them wrong, and must refuse them."""
-STATE_VERSIONS_READ: tuple[int, ...] = ()
-"""Older forms that this code reads as they are; each row is written in the present form when it changes."""
+"""Form of the rows of state. Count it up when older or newer code would read a row wrong: then it is refused."""
 
 CLOCK_KEY = b"c"
 """The row of the partition's clock: microseconds UTC, eight bytes. It never goes back."""

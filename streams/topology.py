@@ -15,7 +15,7 @@ from ops.settings import Settings
 from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, STATE, WORKER_GROUP
 from streams import dedup, matching, pending, refunds, reward
 from streams.engine import Engine, EngineSettings
-from streams.fold import STATE_VERSION, STATE_VERSIONS_READ, CashbackFold
+from streams.fold import STATE_VERSION, CashbackFold
 from streams.quarantine import BadRun
 from streams.telemetry import WorkerTelemetry
 
@@ -80,7 +80,6 @@ def engine_settings(settings: Settings) -> EngineSettings:
         state=settings.state,
         state_directory=str(settings.state_directory or settings.home / "state"),
         state_version=STATE_VERSION,
-        state_versions_read=STATE_VERSIONS_READ,
         rebuild_remedy="stop all workers and run `cashback partitions rebuild`",
         failpoint=settings.failpoint,
     )

@@ -11,7 +11,7 @@ from schemas.times import DAY, Micros
 from schemas.topics import STATE
 from schemas.transactions import KINDS
 from streams.engine.position import POSITION_KEY, Position, UnreadablePosition
-from streams.fold import CLOCK_KEY, STATE_VERSION, STATE_VERSIONS_READ
+from streams.fold import CLOCK_KEY, STATE_VERSION
 from streams.purchase import Parked, PurchaseId, from_row_key, is_purchase, unpack, waits_for_purchase
 
 
@@ -80,7 +80,7 @@ def require_version(position: bytes, name: str) -> None:
         version = Position.decode(position).state_version
     except UnreadablePosition as error:
         raise LogUnreadable(f"{name}: {error}; run the code that wrote it") from error
-    if version not in (STATE_VERSION, *STATE_VERSIONS_READ):
+    if version != STATE_VERSION:
         raise LogUnreadable(
             f"{name}: its rows have version {version}, this code reads {STATE_VERSION}; run the code that "
             "wrote it, or rebuild it with `cashback partitions rebuild`"

@@ -178,7 +178,7 @@ def _check(
         raise StateUnfit(
             f"{_state(settings, partition)}: a rebuild of it did not end: {settings.rebuild_remedy}."
         )
-    elif position.state_version not in (settings.state_version, *settings.state_versions_read):
+    elif position.state_version != settings.state_version:
         raise StateUnfit(
             f"{_state(settings, partition)}: its rows have version {position.state_version}, this code has "
             f"{settings.state_version}. {_run_or_rebuild(settings)}"

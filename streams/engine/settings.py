@@ -55,8 +55,6 @@ class EngineSettings:
     """With rocksdb: the directory under which each worker makes its own."""
     state_version: int = 1
     """Form of the fold's rows; rows of another version are never read."""
-    state_versions_read: tuple[int, ...] = ()
-    """Older versions whose rows this code reads as they are; the next commit makes them rows of this one."""
     rebuild_remedy: str = "rebuild the state from the input log"
     """What an operator does when the state cannot be used; ends messages that say so."""
     failpoint: str | None = None
