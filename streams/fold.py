@@ -28,7 +28,7 @@ from streams.purchase import Parked, PurchaseId
 from streams.settlement import Datum
 
 STATE_VERSION = 5
-"""Form of the rows of state. Count it up when older or newer code would read a row wrong: then it is refused."""
+"""Form of the rows of state. Count it up when other code would read a row wrong: then it is refused."""
 
 CLOCK_KEY = b"c"
 """The row of the partition's clock: microseconds UTC, eight bytes. It never goes back."""

@@ -38,7 +38,13 @@ def pipeline(settings: Callable[..., Settings], tmp_path: Path, receiver: Receiv
     with Pipeline(settings(clock="event"), tmp_path) as running:
         url = receiver.url("/hook")
         register(
-            running.settings.database_url, partner_id="bank", livemode=True, url=url, allow_loopback=True
+            running.settings.database_url,
+            partner_id="bank",
+            livemode=True,
+            url=url,
+            allow_loopback=True,
+            actor="tests",
+            reason="to be told",
         )
         with InputsWriter(running.settings) as writer:
             writer.write_program(parse_program(program(hold_days=0)))

@@ -2,9 +2,9 @@
 
 from sinks.migrations import run_sql
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
-    run_sql("0011_reversals.sql")
+    run_sql("0012_reversals.sql")
