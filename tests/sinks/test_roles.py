@@ -24,7 +24,7 @@ Sql = Callable[..., list[tuple[Any, ...]]]
 
 APPEND_ONLY = (
     "accounts", "account_pairs", "purchases", "cashbacks", "entries", "transfers", "reversal_cases",
-    "ledger_quarantine", "webhook_messages", "audit_log",
+    "ledger_quarantine", "webhook_messages", "audit_log", "reversal_approvals",
 )  # fmt: skip
 FOLLOWING = ("balances", "audit_head")
 """Only triggers change them."""
