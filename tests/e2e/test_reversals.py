@@ -110,7 +110,9 @@ def what_is_booked_is_proved(pipeline: Pipeline) -> None:
         wallets = connection.execute(
             "SELECT sum(balance) FROM balances JOIN accounts USING (account_id) WHERE kind = 'member:wallet'"
         ).fetchone()
-        audited = connection.execute("SELECT action, actor FROM audit_log ORDER BY audit_no").fetchall()
+        audited = connection.execute(
+            "SELECT action, actor FROM audit_log WHERE actor <> 'tests' ORDER BY audit_no"
+        ).fetchall()
     assert wallets == (80,)
     assert audited == [
         *(("reversal.approve", "ann"), ("reversal.approve", "bob"), ("reversal.decline", "ann")),
