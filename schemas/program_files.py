@@ -113,7 +113,7 @@ def _yaml_forms(text: str) -> Iterator[tuple[Any, LineOf]]:
     for node in root.value if isinstance(root, yaml.SequenceNode) else [root]:
         try:
             yield PlainLoader("").construct_document(node), _Lines(node)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, LookupError) as error:
             yield _not_yaml(error), _always(_line_of(error, node.start_mark.line + 1))
 
 

@@ -81,7 +81,7 @@ def test_what_is_missing_is_said_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"\xff\xfe", "[" * 600, "- {a: b", "a: 1\n---\nb: 2", "- 1", "- &x {a: *x}"]
+    "text", [b"\xff\xfe", "[" * 600, "- {a: b", "a: 1\n---\nb: 2", "- 1", "- &x {a: *x}", "- {a: !!bool x}"]
 )
 def test_what_is_no_list_of_programs_is_said_and_not_raised(text: str | bytes, tmp_path: Path) -> None:
     found = read(tmp_path, text)
