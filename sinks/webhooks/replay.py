@@ -19,7 +19,7 @@ MESSAGES_MAX = 100_000
 
 _ENDPOINT = """
 SELECT partner_id, livemode, event_types, disabled_at IS NOT NULL FROM webhook_endpoints
-WHERE endpoint_id = %s FOR SHARE
+WHERE endpoint_id = %s
 """
 _FITTING = f"""
 SELECT entries.entry_id FROM entries

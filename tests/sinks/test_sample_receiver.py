@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from prometheus_client import REGISTRY, generate_latest
 
 from ops.embedded.ports import free_port
 from ops.settings import Settings
@@ -170,6 +171,8 @@ def test_the_tables_of_the_page_are_the_settings() -> None:
     requests, connections = settings.webhook_endpoint_requests, settings.webhook_host_connections
     assert f"each has {requests} attempts under way at most, a host {connections}" in text
     assert f"For {OLD_SECRET_FOR.total_seconds() / 3_600:g} hours each webhook is signed" in text
+    served = generate_latest(REGISTRY).decode()
+    assert all(f"# TYPE {name}" in served for name in re.findall(r"`(cashback_webhook_\w+)`", text))
     [shown] = re.findall(r'^ +(\{"event_id":"test_.*\})$', text, re.M)
     body = trial.trial_body("test_5f0c0e5d2f1b4c7a9e8d7c6b", datetime(2026, 1, 1, tzinfo=UTC))
     assert shown == body.decode()
