@@ -40,6 +40,7 @@ RECEIVER, DISPATCHER = "receiver", "webhooks"
 READY_S = 60.0
 DELIVERED_S = 120.0
 POST_EVERY_S = 0.1
+WARM_UP_S = 5
 BATCH_EVENTS = 5_000
 MEMBERS = 5_000
 _BY: dict[str, Any] = {"actor": "bench", "reason": "a measurement"}
@@ -187,6 +188,7 @@ def _isolation(
     plan: Plan, books: Books, url: str, partners: list[str], port: int, secret: Path, say: Say
 ) -> dict[str, Any]:
     say(f"{plan.per_s} messages a second for {plan.seconds} s, all endpoints fine")
+    _paced(books, plan.per_s, WARM_UP_S)
     before = _paced(books, plan.per_s, plan.seconds)
     say(f"The same for {plan.hanging_s} s beside one that hangs")
     register(
