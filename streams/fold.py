@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import lru_cache, partial
 
 from ops.settings import Settings
-from schemas import codec, entitlements, reversals, revocations
+from schemas import codec, entitlements, grants, reversals, revocations
 from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
@@ -196,7 +196,7 @@ class CashbackFold:
                     decision, lambda at: self._check_time("decided_at", at, self._seen_at(record))
                 )
             elif name == "BudgetGrant":
-                self._lend(codec.decode(record.value)[1])
+                self._lend(grants.checked(codec.decode(record.value)[1]))
             else:
                 raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
         except Rejected as error:

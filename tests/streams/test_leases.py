@@ -1,5 +1,9 @@
 """Leases in the worker's state machine: who waits is decided in slices, however many they are."""
 
+from typing import Any
+
+import pytest
+
 from ops.settings import Settings
 from schemas.codec import decode, encode
 from streams.engine.store import MemoryStore
@@ -58,3 +62,16 @@ def test_a_worker_that_takes_over_amidst_them_goes_on_with_the_next() -> None:
     second.take(late)
     told = [*purchases(first), *purchases(second)]
     assert told == [f"t{number:02}" for number in range(WAITING)]
+
+
+@pytest.mark.parametrize(
+    ("bent", "told"),
+    [({"program_id": "a\x1fb"}, "program_id"), ({"scope": ""}, "scope"), ({"amount": -1}, "amount")],
+)
+def test_what_no_keeper_says_is_quarantined(bent: dict[str, Any], told: str) -> None:
+    partition = with_many_who_wait(10_000)
+    record = grant(2, 1_200)
+    assert record.value is not None
+    partition.take(Record(encode("BudgetGrant", {**decode(record.value)[1], **bent}), key=b"x"))
+    [(reason, message)] = partition.quarantined()
+    assert (reason, message.partition(":")[0]) == ("rejected", told)
