@@ -4,14 +4,17 @@ from heapq import heappop, heappush
 
 from schemas.times import MINUTE, Micros
 
-DRAWER: Micros = 60 * MINUTE
-"""An hour: what is due later than the open drawer lies unsorted in one of its own."""
+DRAWER: Micros = 10 * MINUTE
+"""What is due later than the open drawer lies unsorted in one of its own.
+
+Sorting one lets no other thread run, heartbeats included: millions in one would take longer than a session.
+"""
 
 
 class DueIndex:
     """Keys by due time. An entry whose row moved on is stale; whoever pops it compares it with the row.
 
-    A calendar queue: one heap of all entries would cost more the more is held; here only an hour is sorted.
+    A calendar queue: one heap of all entries would cost more the more is held; here ten minutes are sorted.
     """
 
     def __init__(self) -> None:
