@@ -112,7 +112,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._versions: dict[str, list[Program]] = {}
-        self._specs: dict[tuple[str, int], forms.ProgramSpec] = {}
+        self._specs: dict[str, list[forms.ProgramSpec]] = {}
         self._compiled: dict[tuple[str, int], Program] = {}
         self._naming: dict[tuple[str, str], list[list[Program]]] = {}
         self.laddered: set[str] = set()
@@ -122,7 +122,7 @@ class Catalogue:
 
     def specs_of(self, program_id: str) -> list[forms.ProgramSpec]:
         """All versions of a program as published."""
-        return [spec for (name, _), spec in self._specs.items() if name == program_id]
+        return self._specs.get(program_id, [])
 
     def get(self, program_id: str, version: int) -> Program:
         """The version a pair was judged by. Raises `KeyError` when state and catalogue differ."""
@@ -130,7 +130,7 @@ class Catalogue:
 
     def add(self, spec: forms.ProgramSpec) -> None:
         """Adds a version; it counts from now on."""
-        self._specs[spec.program_id, spec.version] = spec
+        self._specs.setdefault(spec.program_id, []).append(spec)
         program = self._compiled[spec.program_id, spec.version] = compiled(spec)
         versions = self._versions.setdefault(spec.program_id, [])
         versions.append(program)

@@ -16,11 +16,12 @@ class Regulars:
 
     def knows(self, who: PurchaseId, merchant_ids: frozenset[str] | None) -> bool:
         """Whether a judged purchase of the member stands at one of these merchants; None means any."""
-        member = _prefix(who)
-        for merchant_id in ("",) if merchant_ids is None else merchant_ids:
-            if self._rows.get(member + merchant_id.encode()) not in (None, _NONE):
-                return True
-        return False
+        rows, member = self._rows, _prefix(who)
+        if rows.get(member) in (None, _NONE):
+            return False
+        return merchant_ids is None or any(
+            rows.get(member + merchant_id.encode()) not in (None, _NONE) for merchant_id in merchant_ids
+        )
 
     def add(self, who: PurchaseId, merchant_id: str, by: int) -> None:
         """One purchase more (1) or less (-1) stands at a merchant."""
