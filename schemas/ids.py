@@ -34,6 +34,11 @@ def reversal_case_id(cashback_transaction_id: str) -> str:
     return "rvc_" + _digits(cashback_transaction_id)
 
 
+def voucher_id(livemode: bool, partner_id: str, request_key: str) -> str:
+    """`request_key` is the caller's, or a random one."""
+    return "vch_" + _digits(f"{_mode(livemode)}\x1f{partner_id}\x1f{request_key}")
+
+
 def _mode(livemode: bool) -> str:
     return "live" if livemode else "test"
 

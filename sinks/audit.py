@@ -106,10 +106,9 @@ def record(
     """
     in_transaction = connection.info.transaction_status == TransactionStatus.INTRANS
     assert in_transaction or not connection.autocommit, "an act and its record commit together"
-    for field, value in (("actor", actor), ("action", action)):
-        check_id(field, value)
+    check_words(actor=actor, reason=reason)
+    check_id("action", action)
     check_id("subject", subject, SUBJECT_MAX)
-    _check_reason(reason)
     row = connection.execute(_APPEND, (actor, action, subject, reason, _text(details))).fetchone()
     assert row is not None
     return Mark(row[0], bytes(row[1]).hex())
@@ -177,7 +176,9 @@ def _cut(last: Mark, kept: Mark) -> Broken:
     return Broken(last.audit_no, "the head names another last row: log or head were changed")
 
 
-def _check_reason(reason: str) -> None:
+def check_words(*, actor: str, reason: str) -> None:
+    """Raises `Rejected` unless `record` can keep them, for who must know before an act."""
+    check_id("actor", actor)
     if not reason.strip():
         raise Rejected("reason", "empty", "say why; it is kept")
     if len(reason) > REASON_MAX:

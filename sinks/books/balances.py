@@ -14,7 +14,7 @@ SELECT (extract(epoch FROM (%(day)s::date + 1)::timestamp AT TIME ZONE coalesce(
     (SELECT timezone FROM merchants WHERE merchant_id = %(merchant)s), 'UTC')) * 1000000)::bigint - 1
 """
 
-# Of the cashbacks of these accounts every entry; of each entry the transfers that touch them.
+# Of the cashbacks and vouchers of these accounts every entry; of each entry the transfers that touch them.
 _BALANCES = """
 WITH mine AS (
     SELECT account_id, kind, livemode, asset FROM accounts
@@ -24,6 +24,11 @@ WITH mine AS (
 ), known AS (
     SELECT entry_id FROM cashbacks JOIN entries USING (cashback_no)
     WHERE {account} IN (SELECT account_id FROM mine WHERE kind = %(kind)s::account_kind)
+      AND event_at <= coalesce(%(on)s, 'infinity'::timestamptz)
+      AND posted_at <= coalesce(%(known_at)s, 'infinity'::timestamptz)
+    UNION ALL
+    SELECT entry_id FROM voucher_movements
+    WHERE wallet_account IN (SELECT account_id FROM mine)
       AND event_at <= coalesce(%(on)s, 'infinity'::timestamptz)
       AND posted_at <= coalesce(%(known_at)s, 'infinity'::timestamptz)
 ), moved AS (

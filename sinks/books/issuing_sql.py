@@ -54,6 +54,7 @@ def _said(source: str) -> str:
 
 _TOTALS = ", ".join(f"sum({name})::bigint AS {name}" for name in _MOVED)
 _NOTHING = ", ".join(f"0::bigint AS {name}" for name in _MOVED)
+_NO_CASHBACK = ", ".join(f"0::bigint AS {name}" for name in _MOVED if name not in ("entries", "vouchers"))
 _OWN = ", ".join(_MOVED)
 
 ISSUE = f"""
@@ -62,11 +63,19 @@ WITH moved AS MATERIALIZED (
            {_sums()}
     FROM cashback_movements WHERE posted_at <= %(known_at)s
     GROUP BY livemode, partner_id, merchant_id, asset, day
+), spent AS MATERIALIZED (
+    SELECT livemode, partner_id, asset, day, count(*) AS entries, sum(amount)::bigint AS vouchers,
+           {_NO_CASHBACK}
+    FROM voucher_movements WHERE posted_at <= %(known_at)s
+    GROUP BY livemode, partner_id, asset, day
 ), sides AS (
     SELECT 'merchant' AS side, merchant_id AS party_id, livemode, asset, day, {_OWN} FROM moved
     WHERE %(publisher)s::text IS NULL AND (%(merchant)s::text IS NULL OR merchant_id = %(merchant)s)
     UNION ALL
-    SELECT 'publisher', partner_id, livemode, asset, day, {_OWN} FROM moved
+    SELECT 'publisher', partner_id, livemode, asset, day, {_OWN} FROM (
+        SELECT livemode, partner_id, asset, day, {_OWN} FROM moved
+        UNION ALL SELECT livemode, partner_id, asset, day, {_OWN} FROM spent
+    ) AS of_members
     WHERE %(merchant)s::text IS NULL AND (%(publisher)s::text IS NULL OR partner_id = %(publisher)s)
 ), parties AS (
     SELECT side, party_id, livemode, asset, min(day) AS first_day FROM sides

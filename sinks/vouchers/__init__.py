@@ -1,0 +1,1 @@
+"""Vouchers: what members spend their wallets on."""
