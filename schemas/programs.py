@@ -4,6 +4,7 @@ Everything that is wrong is found here, when a program is loaded; the stages tru
 """
 
 import re
+import reprlib
 from datetime import date
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -334,7 +335,8 @@ def _fault(detail: Any) -> Rejected:
         return Rejected(path, problem, remedy or "correct it")
     given, kind = detail["input"], detail["type"]
     if kind in _NO_FIELDS:
-        return Rejected(path, f"{given!r} has no fields", "write them as name: value")
+        # Short in any case: a few lines of YAML can spell a list of a billion items.
+        return Rejected(path, f"{reprlib.repr(given)} has no fields", "write them as name: value")
     return Rejected(path, _problem(detail, given), _REMEDIES.get(kind, "correct the value"))
 
 

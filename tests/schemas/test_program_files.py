@@ -80,6 +80,14 @@ def test_what_is_missing_is_said_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_list_of_a_billion_items_in_ten_lines_is_named_in_few_words(tmp_path: Path) -> None:
+    lines = ["- &a0 [x, x, x, x, x, x, x, x]"]
+    lines += [f"- &a{depth} [{', '.join([f'*a{depth - 1}'] * 8)}]" for depth in range(1, 10)]
+    found = read(tmp_path, "\n".join(lines))
+    assert len(found.faults) == len(lines)
+    assert max(len(str(fault.reason)) for fault in found.faults) < 600
+
+
 @pytest.mark.parametrize(
     "text", [b"\xff\xfe", "[" * 600, "- {a: b", "a: 1\n---\nb: 2", "- 1", "- &x {a: *x}", "- {a: !!bool x}"]
 )
