@@ -30,6 +30,9 @@ from sinks.ledger.staging import (
 from sinks.ledger.wallets import Claim, Wallets
 from sinks.positions import Place, Positions
 
+# libpq moves all that is left in its buffer each time the socket has taken a part of it.
+_ROWS_SENT_AT_ONCE = 500
+
 
 @dataclass
 class Batch:
@@ -214,7 +217,10 @@ class Ledger:
                 command = f"COPY {table} FROM STDIN (FORMAT BINARY)"
                 with self._connection.cursor() as cursor:
                     with cursor.copy(command.encode()) as copy:
-                        copy.write(b"".join((rows.HEADER, *written, rows.TRAILER)))
+                        copy.write(rows.HEADER)
+                        for start in range(0, len(written), _ROWS_SENT_AT_ONCE):
+                            copy.write(b"".join(written[start : start + _ROWS_SENT_AT_ONCE]))
+                        copy.write(rows.TRAILER)
                     assert cursor.rowcount == len(written), f"{cursor.rowcount} rows came into {table}"
 
     def _post_case(self, case: Case) -> Refused | None:
