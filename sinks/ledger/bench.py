@@ -37,7 +37,7 @@ _HEADS = {"purchases": 1, "cashbacks": 9, "entries": 2, "webhook_messages": 1}
 _BARE = [
     f"{table}.{column}"
     for table, added in _HEADS.items()
-    for column in rows.COPIES[table].split(", ")[added:]
+    for column in rows.COPIES[table].partition("(")[2].rstrip(")").split(", ")[added:]
 ]
 _NAMES = ", ".join(f"c{number}" for number in range(len(_BARE)))
 _BARE_TABLE = (  # put together from constants

@@ -28,8 +28,6 @@ _DETAILS = {
     "not_cleared": "the cashback that is to be reversed has not cleared here",
 }
 
-_Leg: TypeAlias = tuple[int, int, int]
-"""Debit and credit account, and the amount, which may be 0."""
 _Event: TypeAlias = Created | Resolved | Reversed
 
 
@@ -185,18 +183,13 @@ class Decider:
         if endpoints is None or event.silent:
             return
         self.sheet.webhook_messages.append(rows.message(number, event.message))
-        for endpoint_id, event_types in endpoints:
-            if f"cashback.{transition}" in event_types:
+        for endpoint_id, wanted in endpoints:
+            if transition in wanted:
                 self.sheet.webhook_queue.append(rows.queued(endpoint_id, cashback.cashback_no, step, number))
 
-    def _move(self, cashback: Cashback, number: int, *legs: _Leg) -> None:
+    def _move(self, cashback: Cashback, number: int, *legs: rows.Leg) -> None:
         """The transfers of an entry; none of nothing."""
-        asset = cashback.asset.encode()
-        self.sheet.transfers += [
-            rows.transfer(number, leg, debit=debit, credit=credit, asset=asset, amount=amount)
-            for leg, (debit, credit, amount) in enumerate(legs, 1)
-            if amount
-        ]
+        self.sheet.transfers += rows.transfers(number, cashback.asset.encode(), legs)
 
 
 def _refused(reason: str) -> Refused:

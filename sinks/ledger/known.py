@@ -77,7 +77,7 @@ class Posted(NamedTuple):
 
 
 Audience: TypeAlias = dict[tuple[str, bool], list[tuple[int, frozenset[str]]]]
-"""Endpoints and the event types they want now, by partner and mode; a partner with none is not in it."""
+"""Endpoints and the transitions they want, by partner and mode; a partner without any is not in it."""
 
 
 class Known:
@@ -111,7 +111,7 @@ def audience(connection: psycopg.Connection, partners: Iterable[str]) -> Audienc
     rows = connection.execute(_ENDPOINTS, (sorted(set(partners)),))
     for partner, live, endpoint_id, event_types, enabled in rows.fetchall():
         heard.setdefault((partner, live), []).append(
-            (endpoint_id, frozenset(event_types) if enabled else frozenset())
+            (endpoint_id, frozenset(each.removeprefix("cashback.") for each in event_types if enabled))
         )
     return heard
 

@@ -1,5 +1,6 @@
 """One batch of records becomes one PostgreSQL transaction: all of it or nothing."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,9 @@ from sinks.positions import Place, Positions
 
 # libpq moves all that is left in its buffer each time the socket has taken a part of it.
 _ROWS_SENT_AT_ONCE = 500
+# One thread computes at a time in any case. Without this, deciding a batch would share with reading the next
+# one, while PostgreSQL waits; reading has all the time in which PostgreSQL writes.
+_COMPUTES = threading.Lock()
 
 
 @dataclass
@@ -44,7 +48,8 @@ class Batch:
 
     def add(self, message: Message) -> None:
         """Read one record into the batch."""
-        self.readings.append(read(message))
+        with _COMPUTES:
+            self.readings.append(read(message))
         self.messages.append(message)
 
     def __len__(self) -> int:
@@ -196,17 +201,18 @@ class Ledger:
         """In the order of the log: what cleared before a month's first cashback counts for its rate."""
         numbers = known.numbers(self._connection, len(batch))
         refused = {}
-        for line, reading in enumerate(batch.readings):
-            if isinstance(reading, Created):
-                why = decider.create(reading, numbers[line])
-            elif isinstance(reading, Resolved):
-                why = decider.resolve(reading, numbers[line])
-            elif isinstance(reading, Reversed):
-                why = decider.reverse(reading, numbers[line])
-            else:
-                continue
-            if why:
-                refused[line] = why
+        with _COMPUTES:
+            for line, reading in enumerate(batch.readings):
+                if isinstance(reading, Created):
+                    why = decider.create(reading, numbers[line])
+                elif isinstance(reading, Resolved):
+                    why = decider.resolve(reading, numbers[line])
+                elif isinstance(reading, Reversed):
+                    why = decider.reverse(reading, numbers[line])
+                else:
+                    continue
+                if why:
+                    refused[line] = why
         return refused
 
     def _write(self, decider: Decider) -> None:

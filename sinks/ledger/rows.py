@@ -5,8 +5,10 @@ staging table does. What an event says is laid out when it is read, as the tail 
 (numbers, accounts, commission) is its head. All of it fits the columns in `COPIES`, in their order.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
+from typing import TypeAlias
 
 from schemas.times import Micros
 
@@ -33,6 +35,9 @@ COPIES = {
     "webhook_queue": "webhook_queue (endpoint_id, cashback_no, step, entry_id)",
 }
 """The tables with the columns that are copied into. Parents come first."""
+
+Leg: TypeAlias = tuple[int, int, int]
+"""Debit account, credit account, amount."""
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -120,9 +125,13 @@ def entry(entry_id: int, cashback_no: int, tail: bytes) -> bytes:
     return _entry(13, 8, entry_id, 8, cashback_no) + tail
 
 
-def transfer(entry_id: int, leg: int, *, debit: int, credit: int, asset: bytes, amount: int) -> bytes:
-    """A row of `transfers`; every asset has three letters."""
-    return _transfer(6, 8, entry_id, 2, leg, 8, debit, 8, credit, 3, asset, 8, amount)
+def transfers(entry_id: int, asset: bytes, legs: Iterable[Leg]) -> list[bytes]:
+    """Rows of `transfers`, numbered from 1; none of nothing. Every asset has three letters."""
+    return [
+        _transfer(6, 8, entry_id, 2, leg, 8, debit, 8, credit, 3, asset, 8, amount)
+        for leg, (debit, credit, amount) in enumerate(legs, 1)
+        if amount
+    ]
 
 
 def message(entry_id: int, tail: bytes) -> bytes:
