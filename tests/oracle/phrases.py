@@ -83,9 +83,18 @@ def revoking(when: str, external_id: str, program_id: str = "p", sequence: int =
     return line | {"revoked_at": feb(*when.split())} | fields
 
 
+def deciding(
+    when: str, external_id: str, verdict: str = "APPROVED", revision: int = 1, **fields: Any
+) -> Line:
+    """Accounting decides on the case of Ann's first cashback by `p`."""
+    line: Line = {"partner_id": "bank", "member_id": "ann", "external_id": external_id, "program_id": "p"}
+    line |= {"sequence": 1, "revision": revision, "decision": verdict, "actor": "kim", "reason": "as agreed"}
+    return line | {"decided_at": feb(*when.split())} | fields
+
+
 def logged(*lines: Line) -> list[tuple[str, Line]]:
     """Records of a log whose clock is event time."""
-    times = ("occurred_at", "granted_at", "revoked_at")
+    times = ("occurred_at", "granted_at", "revoked_at", "decided_at")
     return [(next(line[field] for field in times if field in line), line) for line in lines]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from io import BytesIO
 from typing import Any
 
@@ -11,6 +12,8 @@ from fastavro import schemaless_writer
 
 from schemas import ids
 from schemas.registry import locked_schemas
+from schemas.times import DAY
+from sinks.books.issuing import Wanted, issue
 from sinks.reconcile import reconcile
 from tests.eventually import eventually
 from tests.sinks.test_posting import Book, Event, balances, cleared, created, reverted, transfers
@@ -99,6 +102,17 @@ def test_what_an_emptied_wallet_lacks_is_owed_and_the_books_prove_it(
     assert balances(sql)["member:receivable"] == -1_500
     assert sum(balances(sql).values()) == 0
     assert proofs(ledger_url, sql, spent=1_500) == []
+
+
+def test_a_statement_says_what_was_reversed_on_both_sides(book: Book, ledger_url: str) -> None:
+    book.post(created(), cleared(created()))
+    book.post(reversed_(created(), timestamp=created()[1]["timestamp"] + 20 * DAY))
+    said = issue(ledger_url, Wanted(date(2023, 11, 14), date(2023, 12, 4)))
+    of_day = [each for each in said if each.day == date(2023, 12, 4)]
+    assert {each.side for each in of_day} == {"merchant", "publisher"}
+    for each in of_day:
+        assert (each.reversed, each.opening_earned, each.closing_earned) == (1_999, 1_999, 0)
+        assert (each.commission_reversed, each.closing_commission) == (199, 0)
 
 
 def test_who_owes_and_earns_again_has_it_in_the_wallet(book: Book, sql: Sql, ledger_url: str) -> None:
