@@ -13,7 +13,7 @@ from schemas.entitlements import from_json as entitlement_from_json
 from schemas.entitlements import to_datum as entitlement_datum
 from schemas.programs import parse_program, to_datum
 from schemas.silence import silent_header
-from schemas.times import DAY, from_iso
+from schemas.times import DAY, MINUTE, from_iso
 from schemas.transactions import from_json
 from schemas.transactions import to_datum as transaction_datum
 from streams.engine.store import MemoryStore
@@ -213,3 +213,67 @@ def test_what_a_silent_payment_opens_stays_silent_whatever_follows_it() -> None:
         ("CashbackReverted", "t1", True),
         ("CashbackCreated", "t2", False),
     ]
+
+
+def decision(**fields: Any) -> Line:
+    return {
+        "partner_id": "bank",
+        "member_id": "ann",
+        "external_id": "t1",
+        "program_id": "one-percent",
+        "sequence": 1,
+        "revision": 1,
+        "decision": "APPROVED",
+        "actor": "eve",
+        "second_actor": None,
+        "reason": "returned",
+        "decided_at": NOW,
+        "livemode": True,
+        **fields,
+    }
+
+
+def decided(**fields: Any) -> Record:
+    return Record(encode("ReversalDecision", decision(**fields)))
+
+
+REFUND = transaction(payment("REFUNDED", 2000, "02-01", part_id="r"))
+
+
+def test_a_decision_says_on_the_wire_who_decided_and_why() -> None:
+    partition = Partition()
+    partition.take(program(hold_days=0), GOOD, REFUND, decided(second_actor="ben"))
+    assert partition.events()[2:] == ["CashbackReverted", "CashbackCreated", "CashbackCleared"]
+    told = [decode(value)[1] for topic, value, _ in partition.sent if topic == "cashback-events"][2]
+    assert (told["reason"], told["actor"], told["second_actor"]) == ("REVERSED", "eve", "ben")
+    assert told["note"] == "returned"
+    case = [decode(value)[1] for topic, value, _ in partition.sent if topic == "reversal-cases"][-1]
+    assert (case["case_id"], case["state"]) == (told["case_id"], "APPROVED")
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"revision": 2}, "revision: 2, but the case is at 1"),
+        ({"member_id": "ben"}, "key: b'bank:ann' is not partner_id:member_id"),
+        ({"decided_at": NOW + 6 * MINUTE}, "decided_at: 2024-02-01T12:06:00Z is after"),
+        ({"decided_at": NOW - 36 * DAY}, "decided_at: 2023-12-27T12:00:00Z is before"),
+        ({"reason": ""}, "reason: empty"),
+    ],
+)
+def test_a_decision_that_cannot_be_taken_is_set_aside_and_nothing_changes(fields: Line, problem: str) -> None:
+    partition = Partition(settings=Settings(clock="broker", bad_input_limit=1))
+    partition.take(program(hold_days=0), GOOD, REFUND, decided(**fields))
+    ((reason, told),) = partition.quarantined()
+    assert reason == "rejected"
+    assert told.startswith(problem)
+    assert len(partition.events()) == 2
+    partition.take(decided())
+    assert "CashbackReverted" in partition.events()
+
+
+def test_decisions_refused_one_after_another_are_no_fault_of_the_worker() -> None:
+    partition = Partition(settings=Settings(clock="broker", bad_input_limit=2))
+    partition.take(program(hold_days=0), GOOD, *(decided(revision=n) for n in range(2, 9)))
+    assert len(partition.quarantined()) == 7
+    assert partition.pauses == []
