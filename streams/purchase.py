@@ -187,7 +187,11 @@ class Purchase(msgspec.Struct, array_like=True, gc=False):
     @property
     def awaits_decision(self) -> bool:
         """Whether a reversal case of it is to be decided."""
-        return any(cleared.awaits_decision for pair in self.pairs for cleared in pair.cleared)
+        for pair in self.pairs:
+            for cleared in pair.cleared:
+                if cleared.revision and cleared.awaits_decision:  # most have no case: one look
+                    return True
+        return False
 
 
 class PurchaseId(msgspec.Struct, gc=False):
