@@ -17,6 +17,7 @@ from tests.e2e.topic_reading import Record, read_all
 
 READY_S = 60.0
 WORKERS = ("worker-1", "worker-2")
+WORKERS_MAX = 3
 NOBODY = "http://127.0.0.1:9/"
 """Nothing listens there, and no dispatcher runs: webhooks are written, and stay."""
 
@@ -86,4 +87,4 @@ class Pipeline:
         return [line for line in lines if line.get("event") == event]
 
     def _program(self, name: str) -> Program:
-        return programs(self.settings, workers=len(WORKERS))[name]
+        return programs(self.settings, workers=WORKERS_MAX)[name]
