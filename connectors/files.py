@@ -5,6 +5,7 @@ The kind of a file is known by its first bytes, not by its name.
 """
 
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _PARQUET_ROWS_A_BATCH = 8_192
 _PARQUET_MAGIC = b"PAR1"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MAGIC_BYTES = 16
 
 Record = TypeVar("Record")
 RecordOut = TypeVar("RecordOut", covariant=True)
@@ -59,22 +61,30 @@ class FileRefused(ValueError):
 def open_transactions(path: Path) -> RecordFile[Transaction]:
     """The reader that fits `path`. Raises `OSError` or `FileRefused`."""
     magic = _magic(path)
-    if magic == _PARQUET_MAGIC:
+    if magic.startswith(_PARQUET_MAGIC):
         return _Parquet(path)
+    _refuse_array(magic)
     return _JsonLines(path, from_json, zipped=magic.startswith(_GZIP_MAGIC))
 
 
 def open_entitlements(path: Path) -> RecordFile[Entitlement]:
     """The reader of a file of entitlements. Raises `OSError` or `FileRefused`."""
     magic = _magic(path)
-    if magic == _PARQUET_MAGIC:
+    if magic.startswith(_PARQUET_MAGIC):
         raise FileRefused("entitlements are not read from Parquet; write one JSON object a line")
+    _refuse_array(magic)
     return _JsonLines(path, entitlements.from_json, zipped=magic.startswith(_GZIP_MAGIC))
+
+
+def _refuse_array(magic: bytes) -> None:
+    # Read line by line, each line of an array would be a fault of its own.
+    if re.match(rb"\[\s*[{\n]", magic.removeprefix(_BYTE_ORDER_MARK)):
+        raise FileRefused("is one JSON array; write one JSON object a line: jq -c '.[]' makes them")
 
 
 def _magic(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(len(_PARQUET_MAGIC))
+        return file.read(_MAGIC_BYTES)
 
 
 class _JsonLines(Generic[Record]):

@@ -82,6 +82,7 @@ EXPECTED = {
     "ops.partitions.rebuild.RebuildRefused",
     "ops.programs.catalogue.CatalogueUnreadable",
     "ops.programs.publish.PublishedTwice",
+    "ops.reachable.KafkaAway",
     "ops.running.AlreadyRunningError",
     "ops.supervisor.NotReadyInTimeError",
     "ops.topics.TopicsDiffer",

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ class Running:
     database_url: str
     clock: str
     topic_prefix: str
+    max_age_days: int = Settings.model_fields["max_age_days"].default
+
+
+_TOLD = ("brokers", "database_url", "clock", "topic_prefix", "max_age_days")
+"""Settings of the running `up` that other commands go by."""
 
 
 class AlreadyRunningError(Exception):
@@ -57,12 +63,13 @@ class Claim:
 
     def publish(self, settings: Settings) -> None:
         """Tell other commands where the servers are: `running.json`, and `env` for a shell to source."""
-        running = Running(
-            os.getpid(), settings.brokers, settings.database_url, settings.clock, settings.topic_prefix
-        )
+        running = Running(os.getpid(), **{name: getattr(settings, name) for name in _TOLD})
         _write_private(self._data / "running.json", json.dumps(asdict(running)))
-        exports = {"CASHBACK_BROKERS": settings.brokers, "CASHBACK_DATABASE_URL": settings.database_url}
-        _write_private(self._data / "env", "".join(f"export {k}='{v}'\n" for k, v in exports.items()))
+        exports = {name: getattr(settings, name) for name in _TOLD}
+        lines = (
+            f"export CASHBACK_{name.upper()}={shlex.quote(str(value))}\n" for name, value in exports.items()
+        )
+        _write_private(self._data / "env", "".join(lines))
 
     def release(self) -> None:
         """Give it back."""
@@ -106,8 +113,7 @@ def settings_here(
     running = find_running(data or default_data(settings))
     found = {}
     if running:
-        offered = {"brokers": running.brokers, "database_url": running.database_url}
-        offered |= {"clock": running.clock, "topic_prefix": running.topic_prefix}
+        offered = {name: getattr(running, name) for name in _TOLD}
         found = {name: value for name, value in offered.items() if name not in settings.model_fields_set}
     chosen = {"brokers": brokers, "database_url": database_url}
     return settings.model_copy(update=found | {name: value for name, value in chosen.items() if value})

@@ -6,6 +6,7 @@ Everything that is wrong is found here, when a program is loaded; the stages tru
 import re
 import reprlib
 from datetime import date
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -337,7 +338,16 @@ def _fault(detail: Any) -> Rejected:
     if kind in _NO_FIELDS:
         # Short in any case: a few lines of YAML can spell a list of a billion items.
         return Rejected(path, f"{reprlib.repr(given)} has no fields", "write them as name: value")
+    if kind == "extra_forbidden" and (meant := _meant(detail["loc"])):
+        return Rejected(path, _problem(detail, given), f"did you mean {meant}?")
     return Rejected(path, _problem(detail, given), _REMEDIES.get(kind, "correct the value"))
+
+
+def _meant(place: tuple[str | int, ...]) -> str | None:
+    """The field of a program whose name is close to one that does not exist."""
+    if len(place) != 1:
+        return None
+    return next(iter(get_close_matches(str(place[0]), ProgramSpec.model_fields, n=1, cutoff=0.75)), None)
 
 
 def _path(places: tuple[str | int, ...]) -> str:

@@ -251,7 +251,10 @@ class CashbackFold:
         clock = self.log.clock
         oldest = (clock if seen_at is None else seen_at) - self._oldest
         if at < oldest:
-            raise Untimely(field, f"{to_iso(at)} is before {to_iso(oldest)}", "send it sooner")
+            remedy = (
+                f"send it within {self._oldest // DAY} days, or raise CASHBACK_MAX_AGE_DAYS and requeue it"
+            )
+            raise Untimely(field, f"{to_iso(at)} is before {to_iso(oldest)}", remedy)
         if at > clock + self._newest:
             limit = to_iso(clock + self._newest)
             raise Untimely(field, f"{to_iso(at)} is after {limit}", "set the sender's clock right")

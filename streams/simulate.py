@@ -37,7 +37,8 @@ class SimulationResult:
     """What a history led to.
 
     `events`: webhook JSON and who and what it is about; `decisions`: one object a pair; `cases`: Avro data;
-    `counts`: inputs by outcome; `bad`: lines left out; `conflicts`: lines that contradict what came first.
+    `counts`: inputs by outcome; `bad`: lines left out; `conflicts`: lines that contradict what came first;
+    `unmatched`: refunds, voids and declines whose purchase never came.
     """
 
     events: list[Datum] = field(default_factory=list)
@@ -46,6 +47,7 @@ class SimulationResult:
     counts: Counter[str] = field(default_factory=Counter)
     bad: list[Bad] = field(default_factory=list)
     conflicts: list[Bad] = field(default_factory=list)
+    unmatched: list[Bad] = field(default_factory=list)
     _words: dict[tuple[str, str | None], tuple[Any, ...]] = field(default_factory=dict, repr=False)
 
     def event(self, who: PurchaseId, record: str, datum: Datum) -> None:
@@ -85,9 +87,12 @@ class SimulationResult:
 
     def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None:
         named = f"{KINDS[parked.kind]} of {who.external_id}"
-        self.conflicts.append(
-            Bad("transactions", parked.offset, Rejected(named, message, "send it again, corrected"))
-        )
+        if reason == "parked_too_long":
+            remedy = "look whether its external_id is that of the purchase"
+            self.unmatched.append(Bad("transactions", parked.offset, Rejected(named, message, remedy)))
+        else:
+            contradiction = Rejected(named, message, "send it again, corrected")
+            self.conflicts.append(Bad("transactions", parked.offset, contradiction))
 
 
 def simulate(

@@ -12,7 +12,7 @@ from connectors.budget_requests import request_in
 from connectors.budgets import Budget, BudgetId, Keeper
 from ops.partitions.reading import Partition
 from ops.plain import print_plain
-from ops.running import settings_here
+from ops.reachable import kafka_here
 from ops.settings import Settings
 from schemas.errors import Rejected
 from schemas.topics import BUDGET_REQUESTS
@@ -28,7 +28,7 @@ def budgets(
     Amounts are minor units or points. Closed: the partitions that were told nothing is left. Exit code 1 if
     the requests of a budget do not fit together: it grants nothing more.
     """
-    found = read_budgets(settings_here(brokers=brokers), program)
+    found = read_budgets(kafka_here(brokers=brokers), program)
     if as_json:
         typer.echo(json.dumps({"budgets": [_form(who, budget) for who, budget in found]}))
     else:

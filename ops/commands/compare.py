@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from connectors.files import open_entitlements, open_transactions
+from ops.commands.output import write_text
 from ops.compare.judged import Files, RealYear, judge_both
 from ops.compare.movement import Movement, movement
 from ops.compare.page import page
@@ -72,8 +73,6 @@ def compare(
     with console.status("Judging the payments under both"):
         judged = judge_both(history, old, new, get_settings())
     moved = movement(*judged)
-    if html is not None:
-        html.write_text(page(moved, old_name=old_file.name, new_name=programs.name), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(figures_of(moved)))
     else:
@@ -81,7 +80,9 @@ def compare(
             show(console, moved)
         # Tables are padded to their width: nobody needs blanks at the end of a line.
         typer.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
-        if html is not None:
+    if html is not None:
+        write_text(html, page(moved, old_name=old_file.name, new_name=programs.name))
+        if not as_json:
             console.print(f"\nAs a page with charts: {html}", highlight=False, soft_wrap=True)
     _complain(moved)
 
@@ -129,7 +130,9 @@ def _complain(moved: Movement) -> None:
     for sentence in moved.new.complaints:
         typer.echo(sentence, err=True)
     if moved.new.conflicts:
-        typer.echo(f"{moved.new.conflicts} conflicts: what came first stands", err=True)
+        typer.echo(f"conflicts: {moved.new.conflicts}; what came first stands", err=True)
+    if moved.new.unmatched:
+        typer.echo(f"without a purchase: {moved.new.unmatched}; they changed nothing", err=True)
     left_out = moved.old.test_cashbacks + moved.new.test_cashbacks
     if left_out:
         typer.echo(f"{left_out} cashbacks of payments that are not live are left out", err=True)

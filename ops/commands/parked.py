@@ -11,7 +11,8 @@ import typer
 from ops.commands.quarantine_text import show_row
 from ops.commands.waiting import AsJson, BrokersOption, age_text, print_table
 from ops.quarantine.parked import Waiting, read_parked
-from ops.running import settings_here
+from ops.reachable import kafka_here
+from ops.why.amounts import money
 from schemas.errors import Rejected
 from schemas.quarantine import Place
 from schemas.times import SECOND, to_iso
@@ -51,7 +52,7 @@ def list_command(
 
     They join their purchase when it comes. One that waits too long goes to the quarantine.
     """
-    settings = settings_here(brokers=brokers)
+    settings = kafka_here(brokers=brokers)
     total = 0
 
     def wanted() -> Iterator[Waiting]:
@@ -82,7 +83,7 @@ def show(
     brokers: BrokersOption = None,
 ) -> None:
     """Show one parked event with everything its sender said."""
-    settings = settings_here(brokers=brokers)
+    settings = kafka_here(brokers=brokers)
     wanted = Place.parse(place)
     found = next((each for each in read_parked(settings) if each.place == wanted), None)
     if found is None:
@@ -113,6 +114,6 @@ def _row(waiting: Waiting, parked_days: int) -> Row:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    amount = "" if row.amount_minor is None else f"{row.amount_minor} {row.currency}"
+    amount = "" if row.amount_minor is None else money(row.amount_minor, row.currency)
     who = (row.partner_id, row.member_id, row.external_id)
     return (row.place, *who, row.kind, amount, age_text(row.age_s), row.waits_until)

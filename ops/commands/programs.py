@@ -20,7 +20,7 @@ from ops.programs.plan import Added, Refused, Step
 from ops.programs.publish import prepare, publish
 from ops.programs.tables import catalogue_table, steps_table
 from ops.programs.timeline import Span, by_program, takes_force_by
-from ops.running import settings_here
+from ops.reachable import kafka_here
 from schemas.errors import Rejected
 from schemas.program_files import ProgramFile, read_programs, to_yaml
 from schemas.times import Micros, from_iso, to_iso
@@ -65,7 +65,7 @@ def apply_command(
 
     Exit codes: 0 done, 1 refused or failed, 3 wrong programs in the file.
     """
-    settings = settings_here(brokers=brokers)
+    settings = kafka_here(brokers=brokers)
     found = _readable(file)
     steps = prepare(settings, found.programs, present(settings))
     refused = any(isinstance(step, Refused) for step in steps)
@@ -101,7 +101,7 @@ def show_command(
     """Show the published programs, and which versions are in force, coming or past."""
     if version is not None and program_id is None:
         raise typer.BadParameter("name the program whose version it is", param_hint="--version")
-    settings = settings_here(brokers=brokers)
+    settings = kafka_here(brokers=brokers)
     time = _time(at)
     published = read_catalogue(settings)
     _say_contested(published)
@@ -127,7 +127,7 @@ def diff_command(file: File, as_json: AsJson = False, brokers: Brokers = None) -
     Exit codes: 0 nothing, 1 something, 2 it could not be found out, 3 wrong programs in the file.
     """
     with _failures_apart():
-        settings = settings_here(brokers=brokers)
+        settings = kafka_here(brokers=brokers)
         found = _readable(file)
         steps = prepare(settings, found.programs, present(settings))
     if as_json:
@@ -160,7 +160,7 @@ def lint_command(
     Exit codes: 0 nothing but info, 1 errors or warnings, 2 it could not be found out.
     """
     with _failures_apart():
-        settings = settings_here(brokers=brokers)
+        settings = kafka_here(brokers=brokers)
         published = read_catalogue(settings).programs if against_published else []
         clock = settings if against_published else settings.model_copy(update={"clock": "broker"})
         time = _time(at)

@@ -15,7 +15,7 @@ from ops.metrics import LEDGER_REFUSALS, QUARANTINE_REASONS
 from ops.quarantine.listing import OPEN, Row, Wanted, row_of, select, status_of
 from ops.quarantine.reading import Lying, Resolutions, read_quarantine, read_resolutions, require_topics
 from ops.quarantine.refusals import PREFIX, read_refusals
-from ops.running import settings_here
+from ops.reachable import kafka_here
 from ops.settings import Settings
 from schemas.errors import Rejected
 from schemas.quarantine import Place
@@ -60,7 +60,7 @@ def list_command(
     """List quarantined records, oldest first: what is wrong with each, and how long it waits."""
     one_of("--source", source, ("both", "stream", "ledger"))
     one_of("--reason", reason, (*QUARANTINE_REASONS, *LEDGER_REFUSALS))
-    settings = settings_here(brokers=brokers, database_url=database)
+    settings = kafka_here(brokers=brokers, database_url=database)
     wanted = Wanted(reason, partner, since_ms(since), only_open)
     rows: list[Row] = []
     total = 0
@@ -96,7 +96,7 @@ def show(
     database: Database = None,
 ) -> None:
     """Show one quarantined record: every header, what its bytes say, and what was done about it."""
-    settings = settings_here(brokers=brokers, database_url=database)
+    settings = kafka_here(brokers=brokers, database_url=database)
     if place.startswith(PREFIX):
         _show_refusal(settings, place, as_json=as_json)
         return
@@ -140,7 +140,7 @@ def requeue(
     Try one before you requeue many: after a thousand bad inputs in a row a worker pauses.
     """
     words = Words(actor, reason, _now_ms() * 1_000)
-    settings = settings_here(brokers=brokers)
+    settings = kafka_here(brokers=brokers)
     resolutions, found = _chosen(settings, places, every, Wanted(reason_is, partner, since_ms(since)), most)
     desk = Desk(settings)
     faults = {place: why for place, each in found.items() if (why := desk.why_it_stays(each.record))}
@@ -166,7 +166,7 @@ def discard(
 ) -> None:
     """Set down that nothing more is done about records. They stay in the quarantine, and are open no more."""
     words = Words(actor, reason, _now_ms() * 1_000)
-    settings = settings_here(brokers=brokers)
+    settings = kafka_here(brokers=brokers)
     resolutions, found = _chosen(settings, places, every, Wanted(reason_is, partner, since_ms(since)), most)
     _refuse(_done_before(found, resolutions, "there is nothing to discard"), nothing_is_done=True)
     _conclude(Desk(settings).discard(list(found), words), {}, as_json=as_json)

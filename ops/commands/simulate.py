@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.commands.output import write_text
 from ops.histories import FileHistory
-from schemas.errors import Rejected
 from schemas.program_files import read_programs
 from schemas.times import from_iso
 from streams.simulate import simulate
@@ -55,6 +55,8 @@ def simulate_command(
         typer.echo(f"conflict: {history.told(conflict)}", err=True)
     if result.conflicts:
         typer.echo(f"conflicts: {len(result.conflicts)}; what came first stands", err=True)
+    for parked in result.unmatched:
+        typer.echo(f"without a purchase: {history.told(parked)}", err=True)
     if found.faults or result.bad:
         raise typer.Exit(EXIT_BAD_LINES)
 
@@ -64,7 +66,4 @@ def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     if str(path) == "-":
         typer.echo(text, nl=False)
         return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Rejected(str(path), f"cannot be written ({error.strerror})", "choose another place") from None
+    write_text(path, text)

@@ -1,5 +1,6 @@
 """`cashback up`."""
 
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -48,7 +49,7 @@ def up(
         stack.start_servers()
         stack.start_processes()
         _say(f"Ready in {time.monotonic() - began_s:.1f} s. Logs: {stack.data / 'logs'}. Ctrl-C stops it.")
-        _say(f"Other `cashback` commands find it by themselves; for other programs: . {stack.data / 'env'}")
+        _say(how_to_find(stack.data, default_data(settings)))
         while True:
             stack.look_after_servers()
             time.sleep(LOOK_EVERY_S)
@@ -59,6 +60,14 @@ def up(
             signal.signal(number, _already_stopping)
         stack.stop()
     _say("Stopped; the data stays.")
+
+
+def how_to_find(data: Path, default: Path) -> str:
+    """Commands look in the default directory only."""
+    variables = f". {shlex.quote(str(data.resolve() / 'env'))}"
+    if data.resolve() == default.resolve():
+        return f"Other `cashback` commands find it by themselves; for other programs: {variables}"
+    return f"Before other `cashback` commands, in their shell: {variables}"
 
 
 def _already_stopping(*_: object) -> None:

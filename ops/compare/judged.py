@@ -65,6 +65,7 @@ class Judged:
     last_at: Micros = 0
     complaints: list[str] = field(default_factory=list)
     conflicts: int = 0
+    unmatched: int = 0
 
 
 class _Standing(SimulationResult):
@@ -136,4 +137,5 @@ def judge(history: Files | RealYear, programs: Sequence[ProgramSpec], settings: 
     judged.purchases, judged.members = len(kept.purchases), len(kept.members)
     judged.first_at, judged.last_at = kept.first_at, kept.last_at
     judged.test_cashbacks, judged.conflicts = kept.test_cashbacks, len(kept.conflicts)
+    judged.unmatched = len(kept.unmatched)
     return judged

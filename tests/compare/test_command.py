@@ -96,3 +96,14 @@ def test_programs_with_a_fault_are_named_and_nothing_is_compared(tmp_path: Path)
     assert ended.returncode == 3
     assert f"{new}:1: hold_days: " in ended.stderr
     assert "nothing was compared" in ended.stderr
+
+
+def test_a_page_that_cannot_be_written_is_named_and_the_figures_are_not_lost(tmp_path: Path) -> None:
+    old = programs(tmp_path / "old.jsonl")
+    transactions = tmp_path / "t.jsonl"
+    transactions.write_text(json.dumps(payment("SETTLED", 10_000, "02-01")) + "\n")
+    html = tmp_path / "none" / "out.html"
+    ended = compare("--programs", old, "--against", old, "--transactions", transactions, "--html", html)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: {html}: cannot be written")
+    assert "1 purchase of 1 member" in ended.stdout

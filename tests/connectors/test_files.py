@@ -181,3 +181,13 @@ def test_entitlements_are_read_and_what_is_wrong_with_one_is_named(tmp_path: Pat
 def test_parquet_holds_no_entitlements(tmp_path: Path) -> None:
     with pytest.raises(FileRefused, match="write one JSON object a line"):
         open_entitlements(parquet(tmp_path / "e.parquet"))
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_an_array_is_refused_once_with_the_remedy_not_line_by_line(tmp_path: Path, start: str) -> None:
+    path = tmp_path / "array.json"
+    path.write_text(start + json.dumps([line(), line(external_id="order-2")], indent=1))
+    with pytest.raises(FileRefused, match=r"JSON array; .*jq -c"):
+        open_transactions(path)
+    with pytest.raises(FileRefused, match=r"JSON array; .*jq -c"):
+        open_entitlements(path)

@@ -34,7 +34,7 @@ def outcome(programs: list[Line], said: Iterable[str]) -> list[str]:
         else:
             entitlements.append(_entitlement(first, *rest))
     result = simulate(programs, payments, entitlements, until)
-    refused = [str(bad.reason) for bad in (*result.bad, *result.conflicts)]
+    refused = [str(bad.reason) for bad in (*result.bad, *result.conflicts, *result.unmatched)]
     assert not refused, refused
     return _told(
         result, {line["external_id"] for line in payments}, {each["program_id"] for each in programs}

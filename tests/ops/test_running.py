@@ -2,11 +2,13 @@
 
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ops.commands.up import how_to_find
 from ops.running import AlreadyRunningError, Claim, find_running, settings_here
 from ops.settings import Settings, get_settings
 
@@ -65,3 +67,23 @@ def test_what_is_published_is_readable_by_its_owner_alone(tmp_path: Path) -> Non
 
     assert modes == [0o600, 0o600]
     assert not (tmp_path / "env").exists()
+
+
+def test_a_shell_takes_every_setting_from_env_whatever_is_in_it(tmp_path: Path) -> None:
+    data = tmp_path / "my data"
+    claim = Claim(data)
+    claim.publish(
+        SERVED.model_copy(update={"brokers": "a:1,b:2", "database_url": "postgresql://c:it's@h/c d"})
+    )
+    script = '. "$0" && printenv CASHBACK_BROKERS CASHBACK_DATABASE_URL CASHBACK_CLOCK'
+    said = subprocess.run(["sh", "-c", script, data / "env"], capture_output=True, text=True, check=True)
+    claim.release()
+
+    assert said.stdout.splitlines() == ["a:1,b:2", "postgresql://c:it's@h/c d", "event"]
+
+
+def test_the_way_to_other_data_is_told_for_a_shell(tmp_path: Path) -> None:
+    data = tmp_path / "my data"
+    assert f". '{data}/env'" in how_to_find(data, default=tmp_path)
+    assert "by themselves" not in how_to_find(data, default=tmp_path)
+    assert "by themselves" in how_to_find(data, default=data)

@@ -70,3 +70,20 @@ def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
     result = simulated(tmp_path, [campaign()], json.dumps(EURO), events=str(tmp_path / "none" / "out.jsonl"))
     assert isinstance(result.exception, Rejected)
     assert "out.jsonl: cannot be written" in str(result.exception)
+
+
+def test_a_refund_whose_purchase_never_came_is_no_conflict(tmp_path: Path) -> None:
+    refund = payment("REFUNDED", 500, "02-01", external_id="nix")
+    later = payment("SETTLED", 1000, "06-01")
+    result = simulated(tmp_path, [campaign()], f"{json.dumps(refund)}\n{json.dumps(later)}\n")
+    assert result.exit_code == 0
+    assert complaints(result) == ["t.jsonl:1: REFUNDED of nix: its purchase never came"]
+    assert result.stderr.startswith("without a purchase: ")
+
+
+def test_a_field_that_is_misspelt_is_told_by_its_right_name(tmp_path: Path) -> None:
+    form = campaign()
+    form["hold_dyas"] = form.pop("hold_days")
+    result = simulated(tmp_path, [form], json.dumps(EURO))
+    assert result.exit_code == 3
+    assert "hold_dyas: extra inputs are not permitted; did you mean hold_days?" in result.stderr
