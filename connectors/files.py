@@ -8,6 +8,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar, cast
@@ -55,25 +56,35 @@ class RecordFile(Protocol[RecordOut]):
 
 
 class FileRefused(ValueError):
-    """A file of which nothing can be read; the message names the column or the problem, and the remedy."""
+    """A file of which nothing can be read; the message names it, the problem and the remedy."""
 
 
 def open_transactions(path: Path) -> RecordFile[Transaction]:
     """The reader that fits `path`. Raises `OSError` or `FileRefused`."""
     magic = _magic(path)
-    if magic.startswith(_PARQUET_MAGIC):
-        return _Parquet(path)
-    _refuse_array(magic)
+    with _naming(path):
+        if magic.startswith(_PARQUET_MAGIC):
+            return _Parquet(path)
+        _refuse_array(magic)
     return _JsonLines(path, from_json, zipped=magic.startswith(_GZIP_MAGIC))
 
 
 def open_entitlements(path: Path) -> RecordFile[Entitlement]:
     """The reader of a file of entitlements. Raises `OSError` or `FileRefused`."""
     magic = _magic(path)
-    if magic.startswith(_PARQUET_MAGIC):
-        raise FileRefused("entitlements are not read from Parquet; write one JSON object a line")
-    _refuse_array(magic)
+    with _naming(path):
+        if magic.startswith(_PARQUET_MAGIC):
+            raise FileRefused("entitlements are not read from Parquet; write one JSON object a line")
+        _refuse_array(magic)
     return _JsonLines(path, entitlements.from_json, zipped=magic.startswith(_GZIP_MAGIC))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileRefused as error:
+        raise FileRefused(f"{path}: {error}") from error
 
 
 def _refuse_array(magic: bytes) -> None:

@@ -14,7 +14,7 @@ from connectors.writer import InputsWriter
 from ops.commands.load_progress import LoadProgress
 from ops.programs.plan import Refused
 from ops.programs.publish import prepare
-from ops.running import settings_here
+from ops.reachable import kafka_here
 from ops.settings import Settings
 from schemas.errors import Rejected
 from schemas.program_files import read_programs
@@ -85,7 +85,7 @@ def load(
 
     To load a file twice does no harm: what is known is recognised.
     """
-    settings = settings_here(brokers=brokers)
+    settings = kafka_here(brokers=brokers)
     end = _end(until, settings)
     specs = _programs_to_publish(programs, settings)
     sources = [open_entitlements(entitlements)] if entitlements else []
@@ -149,7 +149,7 @@ def _load_file(path: Path, writer: InputsWriter, loaded: Loaded, progress: LoadP
         source = open_transactions(path)
     except FileRefused as error:
         loaded.bad += 1
-        progress.complain(f"{path}: {error}")
+        progress.complain(str(error))
         return
     progress.begin(path)
     loaded.loaded += _write_lines(path, source, writer.write, loaded, progress)

@@ -187,7 +187,7 @@ def test_parquet_holds_no_entitlements(tmp_path: Path) -> None:
 def test_an_array_is_refused_once_with_the_remedy_not_line_by_line(tmp_path: Path, start: str) -> None:
     path = tmp_path / "array.json"
     path.write_text(start + json.dumps([line(), line(external_id="order-2")], indent=1))
-    with pytest.raises(FileRefused, match=r"JSON array; .*jq -c"):
+    with pytest.raises(FileRefused, match=rf"^{path}: is one JSON array; .*jq -c"):
         open_transactions(path)
     with pytest.raises(FileRefused, match=r"JSON array; .*jq -c"):
         open_entitlements(path)
