@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sinks.webhooks.endpoints import disable
+from sinks.webhooks.endpoints import disable, enable
 from sinks.webhooks.log import attempts
 from sinks.webhooks.replay import Booked, FailedSince, OneEvent, Replayed, replay
 from sinks.webhooks.terms import EndpointRefused
@@ -16,6 +16,7 @@ from tests.sinks.receiver import Reply
 from tests.sinks.scene import BY, Scene
 from tests.sinks.test_endpoint_commands import WHO, loopback, run, run_json
 from tests.sinks.test_posting import cleared, created, reverted
+from tests.sinks.test_reversing import reversed_
 
 __all__ = ["loopback"]
 
@@ -76,6 +77,21 @@ def test_a_range_is_sent_again_in_the_order_of_each_cashback(scene: Scene) -> No
     again = told(scene)[60:]
     for event in events[:20]:
         assert again.index(event_id(event)) < again.index(event_id(cleared(event)))
+
+
+def test_a_reversal_is_caught_up_with_and_sent_again_behind_what_came_before(scene: Scene) -> None:
+    scene.endpoint("/hook", event_types=["cashback.created", "cashback.reverted"])
+    number = scene.endpoint_id("/hook")
+    disable(scene.url, number, **BY)
+    events = [created(), cleared(created()), reversed_(created())]
+    scene.book.post(*events)
+    assert enable(scene.url, number, **BY) == 2
+    scene.dispatch()
+    scene.delivered(2)
+    assert replay(scene.url, number, Booked(LONG_AGO, LATER), **BY).queued == 2
+    eventually(lambda: len(told(scene)) == 4, timeout_s=15)
+    assert told(scene) == [event_id(events[0]), event_id(events[2])] * 2
+    assert {each.type for each in attempts(scene.url, most=9)} == {"cashback.created", "cashback.reverted"}
 
 
 def test_what_failed_goes_at_once_with_a_new_schedule_and_what_waits_anyway_is_not_doubled(
