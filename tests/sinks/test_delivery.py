@@ -6,6 +6,7 @@ from collections import Counter, deque
 from itertools import pairwise
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ops.embedded.ports import free_port
 from schemas.webhooks import webhook_body
@@ -82,6 +83,8 @@ def test_a_receiver_that_fails_in_a_row_gets_one_probe_at_a_time_and_is_found_ag
     scene.book.post(*(created(f"order-{number}") for number in range(200)))
     scene.dispatch(webhook_circuit_failures=5, webhook_circuit_pause_s=1)
     eventually(lambda: len(scene.receiver.received) >= 5 + WINDOW_AT_FIRST + 2, timeout_s=20)
+    resting = "cashback_webhook_resting_endpoints"
+    eventually(lambda: REGISTRY.get_sample_value(resting) == 1, timeout_s=10)
     log = attempts(scene.url, most=1_000)
     probes = sorted(each.started_at for each in log)[5 + WINDOW_AT_FIRST - 1 :]
     assert all((later - one).total_seconds() >= 1 for one, later in pairwise(probes))
@@ -89,6 +92,7 @@ def test_a_receiver_that_fails_in_a_row_gets_one_probe_at_a_time_and_is_found_ag
     assert untouched >= 200 - 5 - WINDOW_AT_FIRST - len(probes), "what waits loses no attempt"
     scene.receiver.always["/broken"] = Reply()
     eventually(lambda: figures(scene.url)["delivered"] >= untouched, timeout_s=30)
+    eventually(lambda: REGISTRY.get_sample_value(resting) == 0, timeout_s=10)
 
 
 def test_no_second_has_more_deliveries_than_the_endpoint_may_get_from_all_dispatchers(scene: Scene) -> None:

@@ -5,6 +5,7 @@ import signal
 from collections import deque
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ops.settings import Settings
 from schemas.webhooks import webhook_body
@@ -17,6 +18,11 @@ from tests.sinks.conftest import Processes
 from tests.sinks.receiver import Reply, verifier
 from tests.sinks.scene import BY, Scene
 from tests.sinks.test_posting import cleared, created, reverted
+
+
+def times_disabled(reason: str) -> float:
+    """What the metric for alerts counts."""
+    return REGISTRY.get_sample_value("cashback_webhook_disabled_total", {"reason": reason}) or 0.0
 
 
 def test_every_entry_is_told_once_with_the_bytes_of_the_contract_and_a_genuine_signature(
@@ -133,8 +139,10 @@ def test_410_disables_at_once_and_keeps_what_is_queued(
     scene.endpoint("/gone")
     scene.receiver.always["/gone"] = Reply(410)
     scene.book.post(created())
+    before = times_disabled("gone")
     scene.dispatch()
     eventually(scene.disabled, timeout_s=15)
+    eventually(lambda: times_disabled("gone") == before + 1, timeout_s=15)
     scene.book.post(cleared(created()))
     assert scene.sql("SELECT disabled_reason FROM webhook_endpoints") == [("the receiver answered 410 Gone",)]
     assert scene.sql("SELECT count(*) FROM webhook_queue") == [(1,)]
@@ -202,8 +210,10 @@ def test_an_endpoint_where_all_failed_for_too_long_is_disabled(
     scene.endpoint("/broken")
     scene.receiver.always["/broken"] = Reply(500)
     scene.book.post(created())
+    before = times_disabled("failing")
     scene.dispatch(webhook_retry_delays_s=(0.1,) * 50, webhook_disable_after_hours=1 / 3_600)
     eventually(scene.disabled, timeout_s=15)
+    eventually(lambda: times_disabled("failing") == before + 1, timeout_s=15)
     assert scene.sql("SELECT failing_since < disabled_at FROM webhook_endpoints") == [(True,)]
 
 
