@@ -109,6 +109,9 @@ def test_what_failed_goes_at_once_with_a_new_schedule_and_what_waits_anyway_is_n
     assert (replayed.found, replayed.queued) == (1, 1)
     eventually(lambda: len(attempts(scene.url, only_failed=True, most=10)) == 2, timeout_s=15)
     assert [each.attempt for each in attempts(scene.url, only_failed=True, most=10)] == [1, 1]
+    # What came behind it has been put behind it: an hour away as well.
+    far_away = "SELECT count(*) FROM webhook_queue WHERE due_at > now() + interval '30 minutes'"
+    eventually(lambda: scene.sql(far_away) == [(2,)], timeout_s=15)
     replay(scene.url, number, FailedSince(LONG_AGO), **BY)
     scene.delivered(3)
     assert told(scene)[-2:] == [event_id(created("bad")), event_id(cleared(created("bad")))]
