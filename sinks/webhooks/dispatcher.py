@@ -5,6 +5,7 @@ nothing but the process, so a slow one delays itself only.
 """
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -21,6 +22,7 @@ BACK_OFF_S_MAX = 5.0
 FAREWELL_S = 5.0
 _BUSY_S = 0.03
 _IDLE_S = 0.15
+_QUIET_AFTER_S = 2.0
 LOOKUPS_MAX = 64
 """Names looked up at once: a name server that hangs holds up its own endpoints only."""
 
@@ -71,9 +73,12 @@ class Dispatcher:
         round_ = Round(self._settings, self.state, queue, sender)
         self.state.dispatching, self.state.doing = True, "dispatching"
         try:
+            busy_s = time.monotonic()
             while not self._stop.is_set():
-                busy = await round_.turn()
-                await self._sleep(_BUSY_S if busy else _IDLE_S)
+                if await round_.turn():
+                    busy_s = time.monotonic()
+                is_quiet = time.monotonic() - busy_s > _QUIET_AFTER_S
+                await self._sleep(_IDLE_S if is_quiet else _BUSY_S)
             await round_.farewell(FAREWELL_S)
         finally:
             await round_.abandon()
