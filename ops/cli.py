@@ -84,6 +84,7 @@ EXPECTED = {
     "ops.programs.publish.PublishedTwice",
     "ops.reachable.KafkaAway",
     "ops.running.AlreadyRunningError",
+    "ops.running.DirectoryUnusable",
     "ops.supervisor.NotReadyInTimeError",
     "ops.topics.TopicsDiffer",
     "ops.torture.battle.Abandoned",

@@ -39,14 +39,24 @@ class AlreadyRunningError(Exception):
     """Another `up` holds the data directory."""
 
 
+class DirectoryUnusable(Exception):
+    """Data cannot be kept where they should be."""
+
+
 class Claim:
     """The right to use a data directory, until `release` or the end of the process."""
 
     def __init__(self, data: Path) -> None:
-        """Take it. Raises `AlreadyRunningError` naming the process that has it."""
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Take it. Raises `AlreadyRunningError` naming the process that has it, `DirectoryUnusable`."""
         self._data = data
-        self._lock: IO[str] = (data / "up.lock").open("a+")
+        try:
+            data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock: IO[str] = (data / "up.lock").open("a+")
+        except OSError as error:
+            raise DirectoryUnusable(
+                f"{data}: nothing can be kept there ({error.strerror}); choose one that you may write "
+                "to, with --data, or for all with CASHBACK_HOME"
+            ) from error
         try:
             self._take_lock()
         except BlockingIOError as error:

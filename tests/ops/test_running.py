@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ops.cli import explained
 from ops.commands.up import how_to_find
-from ops.running import AlreadyRunningError, Claim, find_running, settings_here
+from ops.running import AlreadyRunningError, Claim, DirectoryUnusable, find_running, settings_here
 from ops.settings import Settings, get_settings
 
 
@@ -87,3 +88,12 @@ def test_the_way_to_other_data_is_told_for_a_shell(tmp_path: Path) -> None:
     assert f". '{data}/env'" in how_to_find(data, default=tmp_path)
     assert "by themselves" not in how_to_find(data, default=tmp_path)
     assert "by themselves" in how_to_find(data, default=data)
+
+
+@pytest.mark.parametrize("below", ["", "more"])
+def test_a_place_that_cannot_hold_data_is_named_with_the_remedy(tmp_path: Path, below: str) -> None:
+    data = tmp_path / "a-file" / below
+    (tmp_path / "a-file").touch()
+    with pytest.raises(DirectoryUnusable, match=f"^{data}: .*--data") as raised:
+        Claim(data)
+    assert explained(raised.value) == str(raised.value)
