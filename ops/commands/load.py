@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -19,7 +20,8 @@ from ops.settings import Settings
 from schemas.errors import Rejected
 from schemas.program_files import read_programs
 from schemas.programs import ProgramSpec
-from schemas.times import Micros, from_iso, to_iso
+from schemas.times import DAY, Micros, from_datetime, from_iso, to_iso
+from schemas.transactions import Transaction
 
 EXIT_BAD_LINES = 3
 
@@ -32,13 +34,15 @@ Record = TypeVar("Record")
 class Loaded:
     """What a load did; `until` is where the clock was left (clock=event), ISO 8601.
 
-    `lines` and `bad` are of all files, `loaded` counts transactions.
+    `lines` and `bad` are of all files, `loaded` counts transactions. `too_old` of them the stream sets aside
+    (clock=broker), unless they came before.
     """
 
     files: list[str] = field(default_factory=list)
     lines: int = 0
     loaded: int = 0
     bad: int = 0
+    too_old: int = 0
     programs: int = 0
     entitlements: int = 0
     silent: bool = False
@@ -100,7 +104,7 @@ def load(
                 entitlements, source, writer.write_entitlement, loaded, progress
             )
         for path in files:
-            _load_file(path, writer, loaded, progress)
+            _load_file(path, _noting_age(writer.write, loaded, settings), loaded, progress)
         progress.say_flushing()
         if settings.clock == "event" and (end or writer.clock_at):
             writer.tick(max(end, writer.clock_at))
@@ -108,7 +112,7 @@ def load(
         writer.flush()
     loaded.seconds = round(time.monotonic() - began_s, 3)
     loaded.lines_per_s = round(loaded.lines / max(loaded.seconds, 0.001))
-    _conclude(loaded, as_json=as_json)
+    _conclude(loaded, settings, as_json=as_json)
 
 
 def _end(until: str | None, settings: Settings) -> Micros:
@@ -117,7 +121,7 @@ def _end(until: str | None, settings: Settings) -> Micros:
     if settings.clock != "event":
         raise typer.BadParameter(
             "the clock is the brokers' time here and cannot be moved; leave --until out, "
-            "or start with CASHBACK_CLOCK=event",
+            "or start the system with `cashback up --clock event`",
             param_hint="--until",
         )
     try:
@@ -144,7 +148,24 @@ def _programs_to_publish(path: Path | None, settings: Settings) -> list[ProgramS
     return read.programs
 
 
-def _load_file(path: Path, writer: InputsWriter, loaded: Loaded, progress: LoadProgress) -> None:
+def _noting_age(
+    write: Callable[[Transaction], None], loaded: Loaded, settings: Settings
+) -> Callable[[Transaction], None]:
+    """Counts what the stream will find too old: it says so in the quarantine, where nobody looks at once."""
+    if settings.clock == "event":
+        return write
+    oldest = from_datetime(datetime.now(UTC)) - settings.max_age_days * DAY
+
+    def write_and_note(transaction: Transaction) -> None:
+        loaded.too_old += transaction.occurred_at < oldest
+        write(transaction)
+
+    return write_and_note
+
+
+def _load_file(
+    path: Path, write: Callable[[Transaction], None], loaded: Loaded, progress: LoadProgress
+) -> None:
     try:
         source = open_transactions(path)
     except FileRefused as error:
@@ -152,7 +173,7 @@ def _load_file(path: Path, writer: InputsWriter, loaded: Loaded, progress: LoadP
         progress.complain(str(error))
         return
     progress.begin(path)
-    loaded.loaded += _write_lines(path, source, writer.write, loaded, progress)
+    loaded.loaded += _write_lines(path, source, write, loaded, progress)
 
 
 def _write_lines(
@@ -178,7 +199,7 @@ def _write_lines(
     return written
 
 
-def _conclude(loaded: Loaded, *, as_json: bool) -> None:
+def _conclude(loaded: Loaded, settings: Settings, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(loaded)))
     else:
@@ -190,5 +211,15 @@ def _conclude(loaded: Loaded, *, as_json: bool) -> None:
             f"{loaded.loaded:,} transactions{entitlements} loaded{silently}{bad} in {loaded.seconds:.1f} s "
             f"({loaded.lines_per_s:,} lines/s){clock}"
         )
+    if loaded.too_old:
+        typer.echo(_about_age(loaded.too_old, settings.max_age_days), err=True)
     if loaded.bad:
         raise typer.Exit(EXIT_BAD_LINES)
+
+
+def _about_age(too_old: int, max_age_days: int) -> str:
+    return (
+        f"warning: {too_old:,} of them are older than {max_age_days} days and go to the quarantine, unless "
+        "they came before; history needs a system started with `cashback up --clock event`, "
+        "or with a larger CASHBACK_MAX_AGE_DAYS"
+    )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from os import environ
 from pathlib import Path
 from typing import Any, cast
@@ -118,4 +119,20 @@ def test_the_brokers_clock_cannot_be_moved(settings: Settings, tmp_path: Path) -
     by_broker = settings.model_copy(update={"clock": "broker"})
     ended = load(by_broker, tmp_path / "t.jsonl", "--until", "2017-05-01T00:00:00Z")
     assert ended.returncode == 2
-    assert "CASHBACK_CLOCK=event" in ended.stderr.replace("\n", "")
+    assert "cashback up --clock event" in " ".join(ended.stderr.replace("│", " ").split())
+
+
+def test_payments_too_old_for_the_clock_of_the_brokers_are_counted_with_the_remedy(
+    settings: Settings, read_all: ReadAll, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    now = datetime.now(UTC).isoformat()
+    old = json.dumps(line())
+    path.write_text(f"{old}\n{json.dumps(line(external_id='order-2', occurred_at=now))}\n")
+    by_brokers = settings.model_copy(update={"clock": "broker"})
+    ended = load(by_brokers, path)
+    assert ended.returncode == 0, ended.stderr
+    assert "warning: 1 of them are older than 35 days and go to the quarantine" in ended.stderr
+    assert "--clock event" in ended.stderr
+    assert json.loads(load(by_brokers, path, "--json").stdout)["too_old"] == 1
+    assert json.loads(load(settings, path, "--json").stdout)["too_old"] == 0
