@@ -20,6 +20,7 @@ from ops.health import NotReady, Readiness, Ready
 from ops.logs import get_logger
 from ops.settings import Settings
 from schemas.topics import FOREVER, Topic
+from sinks.belonging import Unsound, refuse_another_log, refuse_gaps, refuse_late_start
 from sinks.database import become_writer, session_options
 from sinks.positions import Place, Positions
 
@@ -29,10 +30,6 @@ BACK_OFF_S_MAX = 5.0
 _POLL_S = 0.02
 _POLL_IDLE_S = 0.05
 _POLL_RECORDS = 2_000
-
-
-class Unsound(Exception):
-    """Something only an operator can put right. The message says what and how."""
 
 
 class Batch(Protocol):
@@ -49,16 +46,21 @@ W = TypeVar("W")
 class Work(Protocol[B, W]):
     """What a sink does with what it reads.
 
-    `name`: its positions stand under it. `calm_s`: it looks for news no more often than that.
+    `name`: its positions stand under it. `calm_s`: it looks for news no more often than that. `needs_all`:
+    what it writes is worth nothing unless it read topics that are kept for ever from their first record.
     """
 
     name: str
     topics: tuple[Topic, ...]
     batch_records_max: int
     calm_s: float
+    needs_all: bool
 
     def prepare(self, connection: psycopg.Connection, positions: Positions) -> None:
         """Take a new session; the positions are loaded."""
+
+    def knows(self, connection: psycopg.Connection, message: Message) -> bool:
+        """Whether the database holds what this record says; asked about the last one that was read."""
 
     def batch(self) -> B:
         """An empty batch."""
@@ -137,16 +139,37 @@ class Follower(Generic[B, W]):
         if not self._claim(connection):
             return
         begin, end = self._ends(consumer)
-        self._positions.load(connection, begin)
-        self._skip_what_is_gone(connection, begin)
-        _refuse_gaps(self._work.name, self._positions.next_offsets, begin, end)
-        become_writer(connection)
+        self._load(connection, consumer, begin, end)
         self._work.prepare(connection, self._positions)
         places = self._positions.next_offsets.items()
         consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in places])
         get_logger().info("following", behind=sum(end[place] - offset for place, offset in places))
         self.state.doing, self.state.working = "following", True
         self._follow(connection, consumer)
+
+    def _load(
+        self,
+        connection: psycopg.Connection,
+        consumer: Consumer,
+        begin: Mapping[Place, int],
+        end: Mapping[Place, int],
+    ) -> None:
+        """The positions, and the writer's rights; raises `Unsound` unless they belong to this log."""
+        if self._work.needs_all:
+            stored = self._positions.stored(connection)
+            refuse_late_start(self._work.name, stored, begin, self._kept_for_ever())
+        self._positions.load(connection, begin)
+        self._skip_what_is_gone(connection, begin)
+        places = self._positions.next_offsets
+        refuse_gaps(self._work.name, places, begin, end)
+        become_writer(connection)
+        refuse_another_log(
+            self._work.name,
+            consumer,
+            places,
+            begin,
+            is_known=lambda message: self._work.knows(connection, message),
+        )
 
     def _claim(self, connection: psycopg.Connection) -> bool:
         said = False
@@ -217,10 +240,13 @@ class Follower(Generic[B, W]):
                 begin[name, partition], end[name, partition] = low, high
         return begin, end
 
+    def _kept_for_ever(self) -> set[str]:
+        prefix = self._settings.topic_prefix
+        return {topic.full_name(prefix) for topic in self._work.topics if topic.retention_ms == FOREVER}
+
     def _skip_what_is_gone(self, connection: psycopg.Connection, begin: Mapping[Place, int]) -> None:
         """Of a topic that is kept for a time only, what is past it need not be read any more."""
-        prefix = self._settings.topic_prefix
-        kept = {topic.full_name(prefix) for topic in self._work.topics if topic.retention_ms == FOREVER}
+        kept = self._kept_for_ever()
         places = self._positions.next_offsets
         behind = {place: low for place, low in begin.items() if places[place] < low}
         gone = {place: low for place, low in behind.items() if place[0] not in kept}
@@ -258,23 +284,6 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
         if time.monotonic() > deadline_s:
             raise Unsound(f"topic {topic}: {known.error.str()}; run `cashback topics --create`")
         time.sleep(0.2)
-
-
-def _refuse_gaps(
-    sink: str, next_offsets: Mapping[Place, int], begin: Mapping[Place, int], end: Mapping[Place, int]
-) -> None:
-    for (topic, partition), offset in next_offsets.items():
-        if offset > end[topic, partition]:
-            raise Unsound(
-                f"the sink {sink} has read {topic}[{partition}] up to {offset}, the topic ends at "
-                f"{end[topic, partition]}: it is another topic or lost its end; restore it, "
-                "or start with an empty database"
-            )
-        if offset < begin[topic, partition]:
-            raise Unsound(
-                f"the sink {sink} has read {topic}[{partition}] up to {offset}, the topic begins at "
-                f"{begin[topic, partition]}: what lies between is gone; restore a newer backup"
-            )
 
 
 def _raise_error(message: Message) -> None:

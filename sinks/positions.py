@@ -80,6 +80,11 @@ class Positions:
             connection.execute(_END_HOLDER, names)
         return False
 
+    def stored(self, connection: psycopg.Connection) -> set[Place]:
+        """The places of which something was read, or could have been."""
+        rows = connection.execute(_READ, {"sink": self._sink})
+        return {(topic, partition) for topic, partition, _ in rows}
+
     def load(self, connection: psycopg.Connection, begin: Mapping[Place, int]) -> None:
         """Read the stored offsets; places not stored yet start at `begin`."""
         topics, partitions = [place[0] for place in begin], [place[1] for place in begin]

