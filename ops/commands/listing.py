@@ -128,4 +128,4 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    return json.dumps(value) if isinstance(value, list | dict | bool) else value

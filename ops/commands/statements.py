@@ -82,7 +82,7 @@ def list_command(
     first: FromDay = None,
     last: ToDay = None,
     every: Annotated[bool, typer.Option("--all", help="Also revisions that were overtaken")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="So many at most; 200, with --csv all")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many at most; else 200 in a table")] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     database: Database = None,
@@ -91,14 +91,18 @@ def list_command(
     one_form(as_json=as_json, as_csv=as_csv)
     wanted = Wanted(merchant, publisher, *days(first, last), every)
     with reading(settings_here(database_url=database).database_url, "statements") as connection:
-        found = statements(connection, wanted, limit or (None if as_csv else SHOWN))
+        most = limit or (None if as_csv or as_json else SHOWN)
+        found = statements(connection, wanted, most)
         if as_csv:
             write_csv(_CSV, map(form, found))
         elif as_json:
             write_json("statements", map(form, found))
             end_json()
         else:
-            _print(found)
+            shown = list(found)
+            _print(shown)
+            if len(shown) == most:
+                typer.echo(f"the first {most}; --limit, --csv and --json show more")
 
 
 @app.command()
@@ -135,7 +139,7 @@ def _print(found: Iterable[Statement]) -> None:
             figure(each.opening_pending, each.asset),
             figure(each.closing_pending, each.asset),
             figure(each.closing_earned, each.asset),
-            ", ".join(each.changed or ()) or "-",
+            f"{len(each.changed)} figures" if each.changed else "-",
         )
         for each in found
     ]

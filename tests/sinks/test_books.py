@@ -1,6 +1,7 @@
 """Reconciliation by partner and day, statements and their revisions, balances as they were known."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,9 @@ from sinks.books.statements import Statement, Wanted, statement_and_revisions, s
 from sinks.ledger.bench import created_event
 from sinks.reconcile import Line, Reconciliation, Total
 from sinks.reconcile import Wanted as Lines
+from tests.eventually import eventually
 from tests.sinks.test_posting import Book, Event, cleared, reverted
+from tests.sinks.test_reversing import reversed_
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 DAY_US = 86_400_000_000
@@ -305,3 +308,42 @@ def test_a_holder_that_is_not_known_is_refused_by_name(
     with pytest.raises(Rejected) as refused:
         amounts(ledger_url, Holder(**holder))
     assert str(refused.value).startswith(named)
+
+
+def test_a_reversal_leaves_what_is_earned_and_its_commission_and_shows_on_its_day(
+    book: Book, ledger_url: str
+) -> None:
+    event = bought("order-1", 1_000)
+    book.post(event, cleared(event))
+    back = reversed_(event, timestamp=event[1]["timestamp"] + 20 * DAY_US)
+    book.post(back)
+    issued(ledger_url, date(2023, 11, 28), date(2023, 12, 4))
+    chain = now(ledger_url, merchant_id="grocer")
+    assert [(each.closing_earned, each.closing_commission, each.reversed) for each in chain] == [
+        *[(1_000, 100, 0)] * 6,
+        (0, 0, 1_000),
+    ]
+    assert (chain[-1].commission_reversed, chain[-1].closing_pending) == (100, 0)
+    _, [total] = reconciled(ledger_url, Lines())
+    assert total == Total(True, "EUR", created=1_000, cleared=1_000, reversed=1_000)
+    on = {"on": back[1]["timestamp"] - 1}
+    assert amounts(ledger_url, Holder("bank", "ann"), **on)["member:wallet"] == 1_000
+    assert set(amounts(ledger_url, Holder("bank", "ann")).values()) == {0}
+
+
+def test_what_a_posting_under_way_wrote_before_the_moment_is_in_it_and_the_rest_comes_late(
+    book: Book, sql: Sql, ledger_url: str
+) -> None:
+    book.post(bought("order-1", 1_000))
+    later = bought("order-3", 70)
+    looking = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'statements' AND query LIKE %s"
+    with ThreadPoolExecutor(1) as pool:
+        with book.connection.transaction():
+            book.post(bought("order-2", 500))
+            running = pool.submit(issued, ledger_url)
+            eventually(lambda: sql(looking, "%pg_snapshot_xmin%"))
+            book.post(later)
+        first = running.result(30)
+    assert [each.created for each in first] == [1_500, 1_500]
+    again = issued(ledger_url)
+    assert [(each.created, each.late_events) for each in again] == [(1_570, [later[1]["event_id"]])] * 2
