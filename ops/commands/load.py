@@ -20,7 +20,7 @@ from ops.settings import Settings
 from schemas.errors import Rejected
 from schemas.program_files import read_programs
 from schemas.programs import ProgramSpec
-from schemas.times import DAY, Micros, from_datetime, from_iso, to_iso
+from schemas.times import DAY, MINUTE, Micros, from_datetime, from_iso, to_iso
 from schemas.transactions import Transaction
 
 EXIT_BAD_LINES = 3
@@ -104,7 +104,7 @@ def load(
                 entitlements, source, writer.write_entitlement, loaded, progress
             )
         for path in files:
-            _load_file(path, _noting_age(writer.write, loaded, settings), loaded, progress)
+            _load_file(path, _minding_time(writer.write, loaded, settings), loaded, progress)
         progress.say_flushing()
         if settings.clock == "event" and (end or writer.clock_at):
             writer.tick(max(end, writer.clock_at))
@@ -148,19 +148,28 @@ def _programs_to_publish(path: Path | None, settings: Settings) -> list[ProgramS
     return read.programs
 
 
-def _noting_age(
+def _minding_time(
     write: Callable[[Transaction], None], loaded: Loaded, settings: Settings
 ) -> Callable[[Transaction], None]:
-    """Counts what the stream will find too old: it says so in the quarantine, where nobody looks at once."""
-    if settings.clock == "event":
-        return write
-    oldest = from_datetime(datetime.now(UTC)) - settings.max_age_days * DAY
+    """Counts what the stream will find too old: it says so in the quarantine, where nobody looks at once.
+
+    With clock=event refuses what lies ahead: one such line would move the clock there for good, and all
+    that is remembered would be forgotten.
+    """
+    now = from_datetime(datetime.now(UTC))
+    oldest, newest = now - settings.max_age_days * DAY, now + settings.max_skew_minutes * MINUTE
+
+    def write_unless_ahead(transaction: Transaction) -> None:
+        if transaction.occurred_at > newest:
+            problem = f"{to_iso(transaction.occurred_at)} lies in the future"
+            raise Rejected("occurred_at", problem, "set the sender's clock right")
+        write(transaction)
 
     def write_and_note(transaction: Transaction) -> None:
         loaded.too_old += transaction.occurred_at < oldest
         write(transaction)
 
-    return write_and_note
+    return write_unless_ahead if settings.clock == "event" else write_and_note
 
 
 def _load_file(
@@ -187,12 +196,15 @@ def _write_lines(
     written = 0
     for line in source.lines():
         loaded.lines += 1
+        if not isinstance(line, BadLine):
+            try:
+                write(line)
+                written += 1
+            except Rejected as reason:
+                line = BadLine(source.line, reason)
         if isinstance(line, BadLine):
             loaded.bad += 1
             progress.complain(f"{path}:{line.line}: {line.reason}")
-        else:
-            write(line)
-            written += 1
         if loaded.lines % _LINES_A_REPORT == 0:
             progress.report(loaded.lines, source.fraction())
     progress.report(loaded.lines, 1.0)

@@ -53,6 +53,19 @@ def test_bad_lines_are_named_the_rest_is_loaded_and_the_exit_code_is_3(
     }
 
 
+def test_a_line_from_the_future_does_not_take_the_clock_of_history_along(
+    settings: Settings, read_all: ReadAll, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    ahead = json.dumps(line(external_id="order-2", occurred_at="2094-05-01T00:00:00Z"))
+    path.write_text(f"{json.dumps(line())}\n{ahead}\n")
+    ended = load(settings, path, "--json")
+    assert ended.returncode == 3, ended.stderr
+    assert f"{path}:2: occurred_at: 2094-05-01T00:00:00Z lies in the future" in ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["loaded"], summary["bad"], summary["until"]) == (1, 1, line()["occurred_at"])
+
+
 def test_entitlements_come_before_the_payments_and_a_bad_one_is_named(
     settings: Settings, read_all: ReadAll, tmp_path: Path
 ) -> None:
