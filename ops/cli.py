@@ -60,6 +60,7 @@ COMMANDS = {
     ),
     "webhooks": Command("ops.commands.webhooks:app", "See what was delivered, and send it again"),
     "budgets": Command("ops.commands.budgets:budgets", "Each budget: granted, left, closed"),
+    "ledger": Command("ops.commands.ledger:app", "Prove that balances are what transfers say"),
     "rates": Command("ops.commands.rates:app", "Commission: tiers, and each merchant's rate by month"),
     "vouchers": Command("ops.commands.vouchers:app", "Vouchers for a price from a member's wallet"),
     "migrate": Command("ops.commands.migrate:migrate", "Bring the tables of the database up to date"),

@@ -177,6 +177,15 @@ ledger_quarantined_total = _labelled(
 ledger_batch_seconds = Histogram(
     "cashback_ledger_batch_seconds", "One ledger batch", buckets=(0.01, 0.05, 0.1, 0.5, 1, 5)
 )
+ledger_drift_accounts = Gauge(
+    "cashback_ledger_drift_accounts", "Accounts whose balance is not what their transfers say; must be 0"
+)
+ledger_imbalance_minor = Gauge(
+    "cashback_ledger_imbalance_minor", "What all balances of an asset lack to 0, over all assets; must be 0"
+)
+ledger_proved_timestamp_seconds = Gauge(
+    "cashback_ledger_proved_timestamp_seconds", "When balances were last held against their transfers"
+)
 posted_age_seconds = AgeHistogram(
     "cashback_posted_age_seconds", "From an event's append to the commit of its ledger entry"
 )

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     ledger_batch_events: int = Field(
         10_000, ge=1, le=100_000, description="Most events in one ledger transaction"
     )
+    ledger_proof_interval_s: float = Field(
+        60, ge=0, le=86_400, description="Balances are held against transfers so often; 0: never"
+    )
     sink_stale_ms: int = Field(
         10_000, ge=1_000, le=600_000, description="A sink silent for so long is taken over"
     )

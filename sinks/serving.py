@@ -15,8 +15,15 @@ from sinks.following import Follower, Work
 from sinks.migrations import check
 
 
-def serve(name: str, work: Callable[[Settings], Work[Any, Any]]) -> int:
-    """The process: follows until told to stop. 0 after a signal, 1 with one log line on anything unsound."""
+def serve(
+    name: str,
+    work: Callable[[Settings], Work[Any, Any]],
+    beside: Callable[[Settings, Callable[[], bool]], object] | None = None,
+) -> int:
+    """The process: follows until told to stop. 0 after a signal, 1 with one log line on anything unsound.
+
+    `beside` starts what runs beside it, and is given how to ask whether this instance is the one that works.
+    """
     try:
         settings = begin(name)
         check(settings.database_url)
@@ -26,6 +33,8 @@ def serve(name: str, work: Callable[[Settings], Work[Any, Any]]) -> int:
             signal.signal(number, lambda *_: follower.stop())
         health = HealthServer(settings.health_host, settings.health_port, follower.state.readiness)
         get_logger().info("started", health_port=health.port)
+        if beside is not None:
+            beside(settings, lambda: follower.state.working)
         follower.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, the process ends and its supervisor decides
         get_logger().error("stopped", kind=type(error).__name__, error=str(error).strip())

@@ -20,7 +20,7 @@ def served() -> Iterator[Metric]:
 
 
 def test_every_metric_has_a_name_of_the_house_a_sentence_and_known_labels() -> None:
-    unit = r"(seconds|records|rows|entries|purchases|partitions|minor|paused|endpoints)"
+    unit = r"(seconds|records|rows|entries|purchases|partitions|minor|paused|endpoints|accounts)"
     for family in served():
         if family.type != "counter":
             assert re.search(rf"_{unit}$", family.name), family.name
