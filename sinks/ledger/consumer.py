@@ -24,7 +24,7 @@ _CASE = "SELECT 1 FROM reversal_cases WHERE case_id = %(case_id)s AND revision =
 _NUMBERS = """
 SELECT coalesce(pg_sequence_last_value('entry_ids'), 0), coalesce(greatest(
     (SELECT max(entry_id) FROM entries), (SELECT max(cashback_no) FROM cashbacks),
-    (SELECT max(purchase_no) FROM purchases)), 0)
+    (SELECT max(purchase_no) FROM purchases), (SELECT max(entry_id) FROM voucher_entries)), 0)
 """
 
 
