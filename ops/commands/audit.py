@@ -2,26 +2,21 @@
 
 import json
 import re
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import psycopg
 import typer
 
-from ops.commands.waiting import AsJson, print_table, since_ms
-from ops.running import settings_here
+from ops.commands.listing import print_table
+from ops.commands.options import ANY_NUMBER, LISTED, AsJson, Database, since_ms
+from ops.commands.sessions import session_here
 from schemas.times import to_iso
 from sinks.audit import Act, head, latest, verify
-from sinks.database import READER_ROLE, session
+from sinks.database import READER_ROLE
 
 app = typer.Typer(no_args_is_help=True)
 
-LISTED = 200
-ANY_NUMBER = 100_000
 _HASH = re.compile("[0-9a-f]{64}")
-
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
 
 
 @app.command("list")
@@ -38,9 +33,7 @@ def list_command(
     The hash of the head, kept elsewhere, proves later that nothing is gone.
     """
     since_us = since_ms(since) * 1_000
-    with session(
-        settings_here(database_url=database).database_url, "audit list", role=READER_ROLE
-    ) as connection:
+    with session_here(database, "audit list", role=READER_ROLE) as connection:
         acts = latest(connection, most=most, actor=actor, subject=subject, since=since_us)
         mark = head(connection)
     if as_json:
@@ -62,9 +55,7 @@ def verify_command(
     """Compute every hash of the audit log anew. Exit code 1 naming the first row that does not fit."""
     if expect is not None and not _HASH.fullmatch(expect):
         raise typer.BadParameter("is not a hash: 64 digits 0-9a-f, as `list` shows", param_hint="--expect")
-    with session(
-        settings_here(database_url=database).database_url, "audit verify", role=READER_ROLE
-    ) as connection:
+    with session_here(database, "audit verify", role=READER_ROLE) as connection:
         verified = verify(connection, expect=expect)
     broken = verified.broken
     if as_json:
@@ -74,10 +65,6 @@ def verify_command(
     if broken is not None:
         typer.echo(f"row {broken.audit_no}: {broken.problem}", err=True)
         raise typer.Exit(1)
-
-
-def _reading(database: str | None) -> AbstractContextManager[psycopg.Connection]:
-    return session(settings_here(database_url=database).database_url, "audit", role=READER_ROLE)
 
 
 def _form(act: Act) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Annotated
 import psycopg
 import typer
 
-from ops.commands.listing import Database, form, mode, moment, print_rows
-from ops.commands.waiting import AsJson
+from ops.commands.listing import form, mode, print_table
+from ops.commands.options import AsJson, Database, moment
 from ops.running import settings_here
 from ops.why.amounts import figure
 from schemas.times import Micros, to_iso
@@ -50,7 +50,7 @@ def balance(
     rows = [
         (mode(each.livemode), each.account, each.asset, figure(each.balance, each.asset)) for each in found
     ]
-    print_rows(("mode", "account", "asset", "balance"), rows, numbers=("balance",))
+    print_table(("mode", "account", "asset", "balance"), rows, numbers=("balance",))
 
 
 def _instant(

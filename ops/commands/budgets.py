@@ -10,6 +10,7 @@ from rich.table import Table
 
 from connectors.budget_requests import request_in
 from connectors.budgets import Budget, BudgetId, Keeper
+from ops.commands.options import AsJson
 from ops.partitions.reading import Partition
 from ops.plain import print_plain
 from ops.reachable import kafka_here
@@ -20,7 +21,7 @@ from schemas.topics import BUDGET_REQUESTS
 
 def budgets(
     program: Annotated[str | None, typer.Option(help="Only the budgets of this program")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table")] = False,
+    as_json: AsJson = False,
     brokers: Annotated[str | None, typer.Option(help="Kafka (host:port,…)")] = None,
 ) -> None:
     """Show every budget: its figure, what is granted (spent or in escrow) and what is left.

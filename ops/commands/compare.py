@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from connectors.files import open_entitlements, open_transactions
+from ops.commands.options import AsJson
 from ops.commands.output import write_text
 from ops.compare.judged import Files, RealYear, judge_both
 from ops.compare.movement import Movement, movement
@@ -52,7 +53,7 @@ def compare(
     html: Annotated[
         Path | None, typer.Option(help="Also write it as a page with charts", dir_okay=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Try programs on history before you switch them on: who would earn how much more or less.
 

@@ -5,21 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.commands.listing import (
-    AsCsv,
-    Database,
-    FromDay,
-    ToDay,
-    days,
-    end_json,
-    form,
-    mode,
-    one_form,
-    print_rows,
-    write_csv,
-    write_json,
-)
-from ops.commands.waiting import AsJson, one_of
+from ops.commands.listing import end_json, form, mode, print_table, write_csv, write_json
+from ops.commands.options import AsCsv, AsJson, Database, FromDay, ToDay, days, one_form, one_of
 from ops.running import settings_here
 from ops.why.amounts import figure, second
 from sinks.books.credits import STATES, Credit, Wanted, credits_of
@@ -70,7 +57,7 @@ def credits_command(
             write_json("credits", (form(each, _TIMES) for each in rows))
             end_json(next=page.next)
         else:
-            print_rows(_TABLE, [_cells(each) for each in rows], numbers=("basket", "amount"))
+            print_table(_TABLE, [_cells(each) for each in rows], numbers=("basket", "amount"))
             if page.next:
                 typer.echo(f"there are more: --after {page.next}")
 

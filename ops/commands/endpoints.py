@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.waiting import AsJson, json_form, print_table
+from ops.commands.listing import json_form, print_table
+from ops.commands.options import Actor, AsJson, Database, Why
 from ops.running import settings_here
 from schemas.times import from_datetime, to_iso
 from schemas.webhooks import EVENT_TYPES
@@ -20,9 +21,6 @@ from sinks.webhooks.trial import send_test
 app = typer.Typer(no_args_is_help=True)
 
 Number = Annotated[int, typer.Argument(metavar="ENDPOINT", help="Its number, as `list` shows it")]
-Actor = Annotated[str, typer.Option(help="Who does this")]
-Why = Annotated[str, typer.Option("--reason", help="Why, for who reads it later")]
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
 SecretFile = Annotated[
     Path | None,
     typer.Option(help="Take the secret (whsec_…) from this file, - from standard input; else a random one"),

@@ -5,8 +5,7 @@ from dataclasses import asdict
 
 import typer
 
-from ops.commands.listing import Database
-from ops.commands.waiting import AsJson
+from ops.commands.options import AsJson, Database
 from ops.running import settings_here
 from sinks.books.reading import reading
 from sinks.proof.whole import prove

@@ -1,71 +1,36 @@
-"""How the commands about the books ask and answer: days, moments, CSV, JSON written row by row."""
+"""How commands answer: tables, CSV, JSON written row by row."""
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-import typer
+from schemas.times import from_datetime, to_iso
 
-from schemas.errors import Rejected
-from schemas.times import EARLIEST, LATEST, Micros, from_iso, to_datetime, to_iso
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-AsCsv = Annotated[bool, typer.Option("--csv", help="CSV (RFC 4180) with a line of names")]
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
-FromDay = Annotated[
-    str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD, where the merchant is")
-]
-ToDay = Annotated[
-    str | None, typer.Option("--to", metavar="DAY", help="Last day, inclusive, where the merchant is")
-]
-
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 # What a spreadsheet would take for a formula, when a cell begins with it.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-
-
-def day(text: str, option: str) -> date:
-    """The day an option names. Raises `Rejected`."""
-    try:
-        if not _DAY.fullmatch(text):
-            raise ValueError
-        found = date.fromisoformat(text)
-    except ValueError:
-        raise Rejected(option, f"{text!r} is not a day", "write YYYY-MM-DD such as 2024-01-31") from None
-    if not to_datetime(EARLIEST).date() <= found < to_datetime(LATEST).date():
-        raise Rejected(option, f"{text} lies outside the years 2000-2099", "write YYYY-MM-DD")
-    return found
-
-
-def days(first: str | None, last: str | None) -> tuple[date | None, date | None]:
-    """What --from and --to name, both inclusive. Raises `Rejected`."""
-    since = None if first is None else day(first, "--from")
-    until = None if last is None else day(last, "--to")
-    if since and until and until < since:
-        raise Rejected("--to", f"{until} lies before --from {since}", "swap them")
-    return since, until
-
-
-def moment(text: str, option: str) -> Micros | date:
-    """An instant with a zone in microseconds, or a whole day. Raises `Rejected`."""
-    if _DAY.fullmatch(text):
-        return day(text, option)
-    return from_iso(text, option)
-
-
-def one_form(*, as_json: bool, as_csv: bool) -> None:
-    """Raises `Rejected` when both are wanted."""
-    if as_json and as_csv:
-        raise Rejected("--csv", "--json is given as well", "choose one of them")
 
 
 def mode(livemode: bool) -> str:
     """`live` or `test`."""
     return "live" if livemode else "test"
+
+
+def age_text(seconds: int) -> str:
+    """An age in its two largest units: 3 d 4 h."""
+    for (unit, size), (smaller, part) in pairwise(_UNITS):
+        if seconds >= size:
+            left = seconds % size // part
+            return f"{seconds // size} {unit}" + (f" {left} {smaller}" if left else "")
+    return f"{seconds} s"
 
 
 def form(row: Any, times: Sequence[str] = ()) -> dict[str, Any]:
@@ -81,6 +46,11 @@ def form(row: Any, times: Sequence[str] = ()) -> dict[str, Any]:
         else:
             shown[name] = str(value) if isinstance(value, date) else value
     return shown
+
+
+def json_form(row: "DataclassInstance") -> dict[str, Any]:
+    """A row as JSON takes it: times in ISO 8601, bytes as text, what is not UTF-8 in them as \\x…."""
+    return {name: _json_value(value) for name, value in asdict(row).items()}
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -106,10 +76,18 @@ def end_json(**rest: Any) -> None:
     sys.stdout.write("}\n")
 
 
-def print_rows(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str], title: str | None = None
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: Sequence[str] = (),
+    folded: str | None = None,
+    title: str | None = None,
 ) -> None:
-    """A table in which nothing is cut; columns in `numbers` are flush right."""
+    """A table in which nothing is cut.
+
+    Columns in `numbers` are flush right; only the column `folded` takes as many lines as it needs.
+    """
     from rich import box
     from rich.table import Table
 
@@ -117,10 +95,23 @@ def print_rows(
 
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+        if column == folded:
+            table.add_column(column, overflow="fold", min_width=30)
+        else:
+            table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(printable, row))
     print_plain(table)
+
+
+def _json_value(value: object) -> object:
+    match value:
+        case datetime():
+            return to_iso(from_datetime(value))
+        case bytes():
+            return value.decode("utf-8", "backslashreplace")
+        case _:
+            return value
 
 
 def _cell(value: Any) -> Any:

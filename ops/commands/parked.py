@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ops.commands.listing import age_text, print_table
+from ops.commands.options import LISTED, AsJson, Brokers
 from ops.commands.quarantine_text import show_row
-from ops.commands.waiting import AsJson, BrokersOption, age_text, print_table
 from ops.quarantine.parked import Waiting, read_parked
 from ops.reachable import kafka_here
 from ops.why.amounts import money
@@ -18,8 +19,6 @@ from schemas.quarantine import Place
 from schemas.times import SECOND, to_iso
 
 app = typer.Typer(no_args_is_help=True)
-
-LISTED = 200
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def list_command(
     partner: Annotated[str | None, typer.Option(help="Only those of this partner")] = None,
     most: Annotated[int, typer.Option(min=1, max=100_000, help="So many at most, the oldest")] = LISTED,
     as_json: AsJson = False,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
 ) -> None:
     """List refunds, voids and declines whose purchase is not known yet, oldest first.
 
@@ -80,7 +79,7 @@ def list_command(
 def show(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="partition:offset, as `list` shows it")],
     as_json: AsJson = False,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
 ) -> None:
     """Show one parked event with everything its sender said."""
     settings = kafka_here(brokers=brokers)

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from ops.cli import explained
+from ops.commands.options import AsJson
 from ops.plain import print_plain
 from ops.programs import words
 from ops.programs.catalogue import Published, present, read_catalogue
@@ -44,7 +45,6 @@ app = typer.Typer(no_args_is_help=True)
 File = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="YAML list or JSON Lines")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
 Brokers = Annotated[str | None, typer.Option(help="Kafka to ask (host:port,…)")]
 At = Annotated[str | None, typer.Option("--at", help="As of this time instead of now (ISO 8601)")]
 

@@ -9,8 +9,8 @@ import psycopg
 import typer
 
 from connectors.quarantine import Desk, Resolved, Words
+from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Brokers, Database, Why, one_of, since_ms
 from ops.commands.quarantine_text import show_row, show_rows
-from ops.commands.waiting import AsJson, BrokersOption, one_of, since_ms
 from ops.metrics import LEDGER_REFUSALS, QUARANTINE_REASONS
 from ops.quarantine.listing import OPEN, Row, Wanted, row_of, select, status_of
 from ops.quarantine.reading import Lying, Resolutions, read_quarantine, read_resolutions, require_topics
@@ -23,10 +23,8 @@ from schemas.times import to_iso
 
 app = typer.Typer(no_args_is_help=True)
 
-LISTED = 200
 AT_ONCE = 500
 """Half of the bad inputs in a row at which a worker pauses, should all be refused again."""
-ANY_NUMBER = 100_000
 
 Partner = Annotated[str | None, typer.Option(help="Only those of this partner")]
 Since = Annotated[str | None, typer.Option(help="Only those set aside since then (ISO 8601)")]
@@ -36,9 +34,6 @@ Places = Annotated[
 Every = Annotated[bool, typer.Option("--all", help="Instead of places: all open ones, oldest first")]
 ReasonIs = Annotated[str | None, typer.Option(help="With --all: only those set aside for this reason")]
 Most = Annotated[int, typer.Option(min=1, max=ANY_NUMBER, help="With --all: so many at most, the oldest")]
-Actor = Annotated[str, typer.Option(help="Who decides this")]
-Why = Annotated[str, typer.Option("--reason", help="Why, for who reads it later")]
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
 
 
 @app.command("list")
@@ -54,7 +49,7 @@ def list_command(
     ] = "both",
     most: Annotated[int, typer.Option(min=1, max=ANY_NUMBER, help="So many at most, the oldest")] = LISTED,
     as_json: AsJson = False,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
     database: Database = None,
 ) -> None:
     """List quarantined records, oldest first: what is wrong with each, and how long it waits."""
@@ -92,7 +87,7 @@ def list_command(
 def show(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="As `list` shows it")],
     as_json: AsJson = False,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
     database: Database = None,
 ) -> None:
     """Show one quarantined record: every header, what its bytes say, and what was done about it."""
@@ -132,7 +127,7 @@ def requeue(
         bool, typer.Option("--again", help="Also what was requeued or discarded before")
     ] = False,
     as_json: AsJson = False,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
 ) -> None:
     """Write records back to the input log as they came, once what was wrong is put right.
 
@@ -162,7 +157,7 @@ def discard(
     since: Since = None,
     most: Most = AT_ONCE,
     as_json: AsJson = False,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
 ) -> None:
     """Set down that nothing more is done about records. They stay in the quarantine, and are open no more."""
     words = Words(actor, reason, _now_ms() * 1_000)

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ops.commands.waiting import age_text, print_table
+from ops.commands.listing import age_text, print_table
 from ops.plain import printable
 from ops.quarantine.decoding import decoded
 from ops.quarantine.listing import Row

@@ -1,24 +1,23 @@
 """`cashback rates`."""
 
 import json
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-import psycopg
 import typer
 
-from ops.commands.waiting import AsJson, print_table
-from ops.running import settings_here
+from ops.commands.listing import print_table
+from ops.commands.options import Actor, AsJson, Database, Why
+from ops.commands.sessions import session_here
 from ops.why.amounts import percent
 from schemas.errors import Rejected
 from schemas.money import amount_text
 from schemas.times import to_iso
 from sinks.commission import facts, schedule
 from sinks.commission.forms import Form
-from sinks.database import READER_ROLE, WRITER_ROLE, session
+from sinks.database import READER_ROLE, WRITER_ROLE
 
 app = typer.Typer(no_args_is_help=True)
 tiers = typer.Typer(no_args_is_help=True)
@@ -27,9 +26,6 @@ app.add_typer(tiers, name="tiers", help="From which volume on which rate")
 Merchant = Annotated[str | None, typer.Option(help="Only those of this merchant")]
 Partner = Annotated[str | None, typer.Option(help="Only those with this partner")]
 MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Only those of this month")]
-Actor = Annotated[str, typer.Option(help="Who decides this")]
-Why = Annotated[str, typer.Option("--reason", help="Why, for who reads it later")]
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 
 
@@ -43,7 +39,7 @@ def list_command(
 ) -> None:
     """List recorded rates by month, partner, merchant and asset, with the volume of the month before."""
     first = _month(month)
-    with _session(database, READER_ROLE) as connection:
+    with session_here(database, "rates", role=READER_ROLE) as connection:
         found = facts.rates(connection, merchant_id=merchant, partner_id=partner, month=first)
     if as_json:
         typer.echo(json.dumps({"rates": [rate.to_json() for rate in found]}))
@@ -62,13 +58,13 @@ def list_command(
         for rate in found
     )
     columns = ("month", "partner", "merchant", "mode", "asset", "volume before", "rate", "recorded")
-    print_table(columns, rows, folded="")
+    print_table(columns, rows, numbers=("volume before", "rate"))
 
 
 @app.command("export")
 def export_command(database: Database = None) -> None:
     """Write every recorded rate to stdout, one JSON object a line: an input of a rebuild."""
-    with _session(database, READER_ROLE) as connection:
+    with session_here(database, "rates", role=READER_ROLE) as connection:
         for rate in facts.rates(connection):
             typer.echo(json.dumps(rate.to_json(), ensure_ascii=False))
 
@@ -83,7 +79,7 @@ def import_command(
 ) -> None:
     """Record the rates of a file that `export` wrote, before their months are posted; all of them or none."""
     given = list(facts.parse(_text(file).split("\n")))
-    with _session(database, WRITER_ROLE) as connection:
+    with session_here(database, "rates", role=WRITER_ROLE) as connection:
         done = facts.give(connection, given, actor=actor, reason=reason, source=file.name)
     if as_json:
         typer.echo(json.dumps(asdict(done)))
@@ -101,7 +97,7 @@ def set_command(
 ) -> None:
     """Put the tiers of a YAML file in force, instead of all before. Rates recorded before stay."""
     schedules = schedule.parse(_text(file))
-    with _session(database, WRITER_ROLE) as connection:
+    with session_here(database, "rates", role=WRITER_ROLE) as connection:
         in_force = schedule.put(connection, schedules, actor=actor, reason=reason)
     _show(in_force, as_json=as_json)
 
@@ -109,7 +105,7 @@ def set_command(
 @tiers.command("show")
 def show_command(as_json: AsJson = False, database: Database = None) -> None:
     """Show the tiers in force; none means the flat rate `CASHBACK_COMMISSION_BPS`."""
-    with _session(database, READER_ROLE) as connection:
+    with session_here(database, "rates", role=READER_ROLE) as connection:
         in_force = schedule.in_force(connection)
     _show(in_force, as_json=as_json)
 
@@ -131,7 +127,7 @@ def _show(in_force: schedule.TierSet, *, as_json: bool) -> None:
         for each in in_force.schedules
         for tier in each.tiers
     )
-    print_table(("merchant", "asset", "from volume", "rate"), rows, folded="")
+    print_table(("merchant", "asset", "from volume", "rate"), rows, numbers=("from volume", "rate"))
 
 
 def _form(in_force: schedule.TierSet) -> dict[str, Any]:
@@ -153,7 +149,3 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise Rejected("file", f"byte {error.start} is not UTF-8", "save it as UTF-8") from None
-
-
-def _session(database: str | None, role: str) -> AbstractContextManager[psycopg.Connection]:
-    return session(settings_here(database_url=database).database_url, "rates", role=role)

@@ -6,21 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.commands.listing import (
-    AsCsv,
-    Database,
-    FromDay,
-    ToDay,
-    days,
-    end_json,
-    form,
-    mode,
-    one_form,
-    print_rows,
-    write_csv,
-    write_json,
-)
-from ops.commands.waiting import AsJson
+from ops.commands.listing import end_json, form, mode, print_table, write_csv, write_json
+from ops.commands.options import AsCsv, AsJson, Database, FromDay, ToDay, days, one_form
 from ops.running import settings_here
 from sinks.books.reading import reading
 from sinks.reconcile import Line, Reconciliation, Total, Wanted
@@ -87,7 +74,7 @@ def _print(found: Reconciliation) -> None:
     rows = [(*_names(line), *_figures(line, amounts)) for line in shown]
     rows += [("total", mode(each.livemode), each.asset, "", *_figures(each, amounts)) for each in totals]
     columns = ("merchant", "mode", "asset", "day", *amounts)
-    print_rows(columns, rows, numbers=amounts, title="Reconciliation (minor units; XXX: points)")
+    print_table(columns, rows, numbers=amounts, title="Reconciliation (minor units; XXX: points)")
     if left_out:
         typer.echo(f"{left_out} more days are in the totals and not shown; --csv and --json have all")
 

@@ -9,7 +9,9 @@ import typer
 
 from connectors.writer import InputsWriter
 from ops.commands.deciding import ReversalRefused, decided, decision_on, open_case
-from ops.commands.waiting import AsJson, BrokersOption, one_of, print_table
+from ops.commands.listing import print_table
+from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Brokers, Database, Why, one_of
+from ops.commands.sessions import session_here
 from ops.running import settings_here
 from ops.why.amounts import money, second
 from schemas.reversals import APPROVED, DECLINED
@@ -20,14 +22,8 @@ from sinks.reversals import STATES, Approval, Case, approve_first, cases, revisi
 
 app = typer.Typer(no_args_is_help=True)
 
-LISTED = 200
-ANY_NUMBER = 100_000
-
 Id = Annotated[str, typer.Argument(metavar="CASE_ID", help="rvc_…, as `list` shows it")]
-Actor = Annotated[str, typer.Option(help="Who decides this")]
-Why = Annotated[str, typer.Option("--reason", help="Why, for who reads it later")]
 Wait = Annotated[bool, typer.Option(help="Wait until the ledger has booked it")]
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
 
 _COLUMNS = ("case", "state", "opened", "too much", "of", "cause", "partner", "member", "purchase", "program")
 
@@ -42,7 +38,7 @@ def list_command(
 ) -> None:
     """List reversal cases, the one that waits longest first, and which of them wait for a second person."""
     one_of("--state", state, STATES)
-    with session(_url(database), "reversals list", role=READER_ROLE) as connection:
+    with session_here(database, "reversals list", role=READER_ROLE) as connection:
         found = cases(connection, state=state, partner=partner, most=most)
         firsts = waiting(connection, found)
     if as_json:
@@ -54,7 +50,7 @@ def list_command(
 @app.command("show")
 def show_command(case_id: Id, as_json: AsJson = False, database: Database = None) -> None:
     """Show a reversal case: what it is about, and all that became of it."""
-    with session(_url(database), "reversals show", role=READER_ROLE) as connection:
+    with session_here(database, "reversals show", role=READER_ROLE) as connection:
         found = revisions(connection, case_id)
         if not found:
             raise ReversalRefused(f"CASE_ID: there is no {case_id}; `cashback reversals list` shows them")
@@ -81,7 +77,7 @@ def approve_command(
     actor: Actor,
     reason: Why,
     wait: Wait = True,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
     database: Database = None,
 ) -> None:
     """Take a cleared cashback back: all of it, and what is still earned is credited anew at once.
@@ -130,7 +126,7 @@ def decline_command(
     actor: Actor,
     reason: Why,
     wait: Wait = True,
-    brokers: BrokersOption = None,
+    brokers: Brokers = None,
     database: Database = None,
 ) -> None:
     """Leave the member what was credited. A later refund that makes more of it too much opens the case again.
@@ -153,10 +149,6 @@ def decline_command(
         with InputsWriter(settings) as writer:
             writer.write_reversal_decision(decision)
         typer.echo(decided(connection, case, decision) if wait else f"the decline of {case_id} is written")
-
-
-def _url(database: str | None) -> str:
-    return settings_here(database_url=database).database_url
 
 
 def _form(case: Case, first: Approval | None) -> dict[str, Any]:

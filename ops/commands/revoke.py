@@ -7,6 +7,7 @@ import psycopg
 import typer
 
 from connectors.writer import InputsWriter
+from ops.commands.options import Actor, Database, Why
 from ops.commands.speaking import BOOKED_S_MAX, now_of_log, seen_in_time
 from ops.running import settings_here
 from ops.why.amounts import moment, money
@@ -57,11 +58,11 @@ def revoke(
     cashback_id: Annotated[
         str, typer.Argument(metavar="CASHBACK_ID", help="cbtx_…, as `cashback why` shows it")
     ],
-    actor: Annotated[str, typer.Option(help="Who decides this")],
-    reason: Annotated[str, typer.Option(help="Why, for who reads it later")],
+    actor: Actor,
+    reason: Why,
     wait: Annotated[bool, typer.Option(help="Wait until the ledger has booked it")] = True,
     brokers: Annotated[str | None, typer.Option(help="Kafka of the log (host:port,…)")] = None,
-    database: Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")] = None,
+    database: Database = None,
 ) -> None:
     """Take a cashback back for good: a pending one is reverted, a cleared one gets a reversal case.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.commands.options import AsJson
 from ops.settings import get_settings
 from schemas import lock, resolve
 from schemas.codec import CODEC
@@ -13,7 +14,6 @@ from schemas.topics import TOPICS
 
 app = typer.Typer(invoke_without_command=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table")]
 RegistryUrl = Annotated[
     str | None, typer.Option("--registry", help="Schema registry (URL); default: the setting registry_url")
 ]

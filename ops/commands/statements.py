@@ -6,22 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.listing import (
-    AsCsv,
-    Database,
-    FromDay,
-    ToDay,
-    day,
-    days,
-    end_json,
-    form,
-    mode,
-    one_form,
-    print_rows,
-    write_csv,
-    write_json,
-)
-from ops.commands.waiting import AsJson
+from ops.commands.listing import end_json, form, mode, print_table, write_csv, write_json
+from ops.commands.options import AsCsv, AsJson, Database, FromDay, ToDay, day, days, one_form
 from ops.running import settings_here
 from ops.why.amounts import figure
 from sinks.books.issuing import Wanted as ToIssue
@@ -143,7 +129,7 @@ def _print(found: Iterable[Statement]) -> None:
         )
         for each in found
     ]
-    print_rows(_TABLE, rows, numbers=("rev", "opening", "closing", "earned"))
+    print_table(_TABLE, rows, numbers=("rev", "opening", "closing", "earned"))
 
 
 def _print_one(shown: Statement) -> None:
@@ -158,7 +144,7 @@ def _print_one(shown: Statement) -> None:
         rows.append((name.replace("_", " "), "opening", figure(said[f"opening_{name}"], shown.asset)))
         rows += [("", each, figure(sign * said[each], shown.asset)) for each, sign in moves]
         rows.append(("", "closing", figure(said[f"closing_{name}"], shown.asset)))
-    print_rows(("balance", "", shown.asset), rows, numbers=(shown.asset,))
+    print_table(("balance", "", shown.asset), rows, numbers=(shown.asset,))
     for name, (before, now) in sorted((shown.changed or {}).items()):
         typer.echo(f"changed: {name} was {before}, is {now}")
     if shown.late_events:

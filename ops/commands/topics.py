@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops import topics as on_broker
+from ops.commands.options import AsJson
 from ops.running import settings_here
 from ops.settings import Settings
 from schemas.topics import TOPICS
@@ -18,7 +19,7 @@ def topics(
     check: Annotated[
         bool, typer.Option("--check", help="Compare the broker with the registry; exit 1 if they differ")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table")] = False,
+    as_json: AsJson = False,
     brokers: Annotated[str | None, typer.Option(help="Kafka to ask (host:port,…)")] = None,
 ) -> None:
     """Show the topics, create them, or compare the broker with their registry."""

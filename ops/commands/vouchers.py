@@ -1,31 +1,25 @@
 """`cashback vouchers`."""
 
 import json
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import psycopg
 import typer
 
-from ops.commands.listing import mode, print_rows
-from ops.commands.waiting import AsJson, one_of, since_ms
-from ops.running import settings_here
+from ops.commands.listing import mode, print_table
+from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Database, Why, one_of, since_ms
+from ops.commands.sessions import session_here
 from schemas.money import amount_text
 from schemas.times import to_iso
-from sinks.database import READER_ROLE, WRITER_ROLE, session
+from sinks.database import READER_ROLE, WRITER_ROLE
 from sinks.vouchers.issuing import Order, issue, void
 from sinks.vouchers.records import Voucher, find, latest, wallet_of
 
 app = typer.Typer(no_args_is_help=True)
 
-LISTED = 200
-ANY_NUMBER = 100_000
 
 Id = Annotated[str, typer.Argument(metavar="VOUCHER_ID", help="vch_…, as `list` shows it")]
-Actor = Annotated[str, typer.Option(help="Who decides this")]
-Why = Annotated[str, typer.Option("--reason", help="Why, for who reads it later")]
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
 
 
 @app.command("issue")
@@ -51,7 +45,7 @@ def issue_command(
     order = Order(
         partner, member, asset, price, price if amount is None else amount, currency or asset, live, key
     )
-    with _session(database, WRITER_ROLE) as connection:
+    with session_here(database, "vouchers", role=WRITER_ROLE) as connection:
         issued = issue(connection, order, actor=actor, reason=reason)
         left = _left(connection, issued.voucher)
     if as_json:
@@ -67,7 +61,7 @@ def void_command(
     voucher_id: Id, actor: Actor, reason: Why, as_json: AsJson = False, database: Database = None
 ) -> None:
     """Take a voucher back: its price returns to the wallet by a correcting transfer. Once."""
-    with _session(database, WRITER_ROLE) as connection:
+    with session_here(database, "vouchers", role=WRITER_ROLE) as connection:
         voucher = void(connection, voucher_id, actor=actor, reason=reason)
         left = _left(connection, voucher)
     if as_json:
@@ -90,7 +84,7 @@ def list_command(
     """List vouchers, the latest first."""
     one_of("--state", state, ("issued", "void"))
     since_us = since_ms(since) * 1_000
-    with _session(database, READER_ROLE) as connection:
+    with session_here(database, "vouchers", role=READER_ROLE) as connection:
         found = list(
             latest(
                 connection,
@@ -118,13 +112,13 @@ def list_command(
         for each in found
     )
     columns = ("voucher", "partner", "member", "mode", "worth", "price", "issued", "state")
-    print_rows(columns, rows, numbers=("worth", "price"))
+    print_table(columns, rows, numbers=("worth", "price"))
 
 
 @app.command("show")
 def show_command(voucher_id: Id, as_json: AsJson = False, database: Database = None) -> None:
     """Show one voucher: who issued it and why, and whether it is void."""
-    with _session(database, READER_ROLE) as connection:
+    with session_here(database, "vouchers", role=READER_ROLE) as connection:
         voucher = find(connection, voucher_id)
     if as_json:
         typer.echo(json.dumps(_form(voucher)))
@@ -153,7 +147,3 @@ def _form(voucher: Voucher) -> dict[str, Any]:
     for name in ("issued_at", "voided_at"):
         form[name] = None if form[name] is None else to_iso(form[name])
     return form
-
-
-def _session(database: str | None, role: str) -> AbstractContextManager[psycopg.Connection]:
-    return session(settings_here(database_url=database).database_url, "vouchers", role=role)

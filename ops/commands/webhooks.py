@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.waiting import AsJson, json_form, moment_of, print_table
+from ops.commands.listing import json_form, print_table
+from ops.commands.options import Actor, AsJson, Database, Why, moment_of
 from ops.running import settings_here
 from schemas.times import from_datetime, to_iso
 from sinks.webhooks.log import LISTED_MAX, Attempt, attempts
@@ -16,8 +17,6 @@ app = typer.Typer(no_args_is_help=True)
 
 LISTED = 100
 REPLAYED = 10_000
-
-Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]
 
 
 @app.command("log")
@@ -51,8 +50,8 @@ def log_command(
 @app.command("replay")
 def replay_command(
     endpoint: Annotated[int, typer.Option(help="Where to send it")],
-    actor: Annotated[str, typer.Option(help="Who does this")],
-    reason: Annotated[str, typer.Option(help="Why, for who reads it later")],
+    actor: Actor,
+    reason: Why,
     event: Annotated[str | None, typer.Option(help="This event (evt_…)")] = None,
     begin: Annotated[
         str | None, typer.Option("--from", help="What was booked from then on (ISO 8601)")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ops.commands.options import AsJson, Database
 from ops.plain import printable
 from ops.running import settings_here
 from ops.why.finding import Asked, facts_of
@@ -23,9 +24,9 @@ def why(
     ],
     member: Annotated[str | None, typer.Option(help="Only this member's, should several have one")] = None,
     test: Annotated[bool, typer.Option("--test", help="A test payment")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text")] = False,
+    as_json: AsJson = False,
     brokers: Annotated[str | None, typer.Option(help="Kafka of the log (host:port,…)")] = None,
-    database: Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")] = None,
+    database: Database = None,
 ) -> None:
     """Tell the life of one payment: what came in, what each program said and why, what was booked and told.
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from connectors.quarantine import why_it_stays
+from ops.commands.listing import age_text
 from ops.commands.quarantine_text import show_row, show_rows
-from ops.commands.waiting import age_text
 from ops.partitions.reading import LogUnreadable
 from ops.quarantine.decoding import decoded, whose
 from ops.quarantine.listing import Wanted, row_of, select
