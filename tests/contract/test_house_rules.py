@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +14,8 @@ EMPTY_WORDS = {
     for name in ("utils", "helpers", "helper", "manager", "processor", "handler", "common")
     for word in (name, name.capitalize())
 }
+SHELL = {"fold", "quarantine", "telemetry", "topology", "worker"}
+"""Modules of the stream that are not pure."""
 
 
 def test_no_test_sleeps() -> None:
@@ -30,6 +33,15 @@ def test_names_say_something() -> None:
         f"{path.relative_to(ROOT)}: {name}" for path in SOURCES for name in _names(path) if _is_empty(name)
     ]
     assert empty == []
+
+
+def test_the_import_law_knows_every_module_of_the_stream() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    law = {contract["name"].partition(":")[0]: contract for contract in contracts}
+    modules = {path.stem for path in (ROOT / "streams").glob("*.py")} - {"__init__"}
+    assert set(law["Stages are pure"]["source_modules"]) == {f"streams.{name}" for name in modules - SHELL}
+    forbidden = set(law["The engine knows nothing of cashback"]["forbidden_modules"])
+    assert {f"streams.{name}" for name in modules} - forbidden == set()
 
 
 def _names(path: Path) -> list[str]:
