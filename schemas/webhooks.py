@@ -23,11 +23,6 @@ _SOURCE_FIELDS = (
 _encode = msgspec.json.Encoder().encode
 
 
-def event_type(record: str) -> str:
-    """The webhook's type of an Avro record. Raises `KeyError` for another record."""
-    return EVENT_TYPES[record]
-
-
 def webhook_body(record: str, datum: dict[str, Any]) -> bytes:
     """UTF-8 JSON of one event as publishers receive it."""
     return _encode(webhook_object(record, datum))

@@ -15,7 +15,6 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
 _Compiled: Any = MemoryRecords
-_PartitionRecords: Any = fetcher.PartitionRecords
 _Batch: Any = _DefaultRecordBatchPy
 
 

@@ -9,7 +9,7 @@ import pytest
 from schemas.codec import decode, encode
 from schemas.registry import latest
 from schemas.times import from_iso
-from schemas.webhooks import EVENT_TYPES, event_type, webhook_body
+from schemas.webhooks import webhook_body
 
 EXAMPLES = Path(__file__).parent / "webhooks"
 SOURCES = {
@@ -82,11 +82,3 @@ def test_every_field_of_a_source_in_avro_is_one_that_publishers_can_receive() ->
     filled = {name: "campaign" if name == "type" else name for name in names}
     body = json.loads(webhook_body("CashbackCreated", created(filled)))
     assert list(body["source"]) == names
-
-
-def test_event_types_are_told_for_the_three_events_and_for_nothing_else() -> None:
-    assert [event_type(record) for record in EVENT_TYPES] == [
-        "cashback.created", "cashback.cleared", "cashback.reverted",
-    ]  # fmt: skip
-    with pytest.raises(KeyError):
-        event_type("Transaction")
