@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.errors import Rejected
 from schemas.times import Micros, from_iso, in_range, to_iso
-from schemas.transactions import check_id
+from schemas.transactions import check_id, check_partner
 
 CLIPPED = "CLIPPED"
 UNCLIPPED = "UNCLIPPED"
@@ -72,9 +72,7 @@ def checked(datum: dict[str, Any]) -> Entitlement:
         value = getattr(entitlement, field)
         if value is not None:
             check_id(field, value)
-    if ":" in entitlement.partner_id:
-        problem = f"{entitlement.partner_id!r} has a colon"
-        raise Rejected("partner_id", problem, "use a partner id without ':'")
+    check_partner(entitlement.partner_id)
     for field in _REQUIRED[kind]:
         if getattr(entitlement, field) is None:
             raise Rejected(field, "missing", f"it is required on {kind}")

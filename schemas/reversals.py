@@ -8,11 +8,10 @@ import msgspec
 from schemas.errors import Rejected
 from schemas.revocations import REASON_MAX
 from schemas.times import Micros, in_range
-from schemas.transactions import check_id
+from schemas.transactions import check_id, check_partner
 
 APPROVED = "APPROVED"
 DECLINED = "DECLINED"
-VERDICTS = (APPROVED, DECLINED)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -52,9 +51,7 @@ def checked(datum: dict[str, Any]) -> ReversalDecision:
     decision = ReversalDecision(**datum)
     for field in ("partner_id", "member_id", "external_id", "program_id", "actor"):
         check_id(field, getattr(decision, field))
-    if ":" in decision.partner_id:
-        problem = f"{decision.partner_id!r} has a colon"
-        raise Rejected("partner_id", problem, "use a partner id without ':'")
+    check_partner(decision.partner_id)
     if not decision.reason.strip():
         raise Rejected("reason", "empty", "say why; it is kept")
     check_id("reason", decision.reason, REASON_MAX)

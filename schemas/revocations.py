@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.errors import Rejected
 from schemas.times import Micros, in_range
-from schemas.transactions import check_id
+from schemas.transactions import check_id, check_partner
 
 REASON_MAX = 1_000
 """Characters of a reason for people."""
@@ -36,9 +36,7 @@ def checked(datum: dict[str, Any]) -> Revocation:
     revocation = Revocation(**datum)
     for field in ("partner_id", "member_id", "external_id", "program_id", "actor"):
         check_id(field, getattr(revocation, field))
-    if ":" in revocation.partner_id:
-        problem = f"{revocation.partner_id!r} has a colon"
-        raise Rejected("partner_id", problem, "use a partner id without ':'")
+    check_partner(revocation.partner_id)
     if not revocation.reason.strip():
         raise Rejected("reason", "empty", "say why; it is kept")
     if len(revocation.reason) > REASON_MAX:

@@ -103,9 +103,7 @@ def _check(transaction: Transaction) -> None:
         value = getattr(transaction, field)
         if value is not None:
             check_id(field, value)
-    if ":" in transaction.partner_id:
-        problem = f"{transaction.partner_id!r} has a colon"
-        raise Rejected("partner_id", problem, "use a partner id without ':'")
+    check_partner(transaction.partner_id)
     amount = transaction.amount_minor
     if amount is None:
         if transaction.kind not in _AMOUNT_OPTIONAL:
@@ -168,6 +166,12 @@ def _check_types(datum: dict[str, Any]) -> None:
         raise Rejected("amount_minor", f"{amount!r} is not an integer", "send minor units: 19.99 EUR is 1999")
     if type(datum.get("livemode", True)) is not bool:
         raise Rejected("livemode", f"{datum['livemode']!r} is not a boolean", "send true or false")
+
+
+def check_partner(partner_id: str) -> None:
+    """Raises `Rejected` when the id of a partner has the colon that ends it in message keys."""
+    if ":" in partner_id:
+        raise Rejected("partner_id", f"{partner_id!r} has a colon", "use a partner id without ':'")
 
 
 def check_id(field: str, value: str, length_max: int = LENGTH_MAX) -> None:

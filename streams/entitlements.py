@@ -12,7 +12,7 @@ from schemas.errors import Rejected
 from schemas.times import Micros
 from streams.conflicts import Conflicting
 from streams.program import Program
-from streams.purchase import PurchaseId, Reason
+from streams.purchase import PurchaseId, Reason, member_part
 from streams.rows import Rows
 from streams.shelves import GRANTS_MAX, NEVER, Shelves, Usable
 
@@ -70,7 +70,7 @@ class Entitlements:
 
         Raises `Rejected` when it contradicts what came first, or when there are too many.
         """
-        member = _member(said.partner_id, said.member_id, said.livemode)
+        member = member_part(said.partner_id, said.member_id, said.livemode)
         key = _title_key(member, said.is_clip, said.id)
         row = self._rows.get(key)
         title = Title() if row is None else _decode_title(row)
@@ -159,10 +159,6 @@ class Entitlements:
     def _title(self, member: str, is_clip: bool, name: str) -> Title:
         row = self._rows.get(_title_key(member, is_clip, name))
         return Title() if row is None else _decode_title(row)
-
-
-def _member(partner_id: str, member_id: str, livemode: bool) -> str:
-    return f"{partner_id}\x1f{member_id}\x1f{'1' if livemode else '0'}"
 
 
 def _title_key(member: str, is_clip: bool, name: str) -> bytes:

@@ -208,9 +208,9 @@ class PurchaseId(msgspec.Struct, gc=False):
 
     @property
     def member(self) -> str:
-        """The member as keys of rows spell it: partner, member and mode."""
+        """The member as keys of rows spell it."""
         if not self._member:
-            self._member = f"{self.partner_id}\x1f{self.member_id}\x1f{'1' if self.livemode else '0'}"
+            self._member = member_part(self.partner_id, self.member_id, self.livemode)
         return self._member
 
     @property
@@ -221,6 +221,11 @@ class PurchaseId(msgspec.Struct, gc=False):
                 self.livemode, self.partner_id, self.member_id, self.external_id
             )
         return self._transaction_id
+
+
+def member_part(partner_id: str, member_id: str, livemode: bool) -> str:
+    """Partner, member and mode as keys of rows spell them."""
+    return f"{partner_id}\x1f{member_id}\x1f{'1' if livemode else '0'}"
 
 
 def record_fact(purchase: Purchase, kind: str, amount: int, occurred_at: Micros) -> None:
