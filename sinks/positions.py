@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import psycopg
+from confluent_kafka import Message
 
 Place: TypeAlias = tuple[str, int]
 """Topic and partition."""
@@ -53,6 +54,15 @@ FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(before)s::bigint[], %(a
 WHERE sink = %(sink)s AND sink_positions.topic = place.topic AND sink_positions.partition = place.partition
   AND sink_positions.next_offset = place.before
 """
+
+
+def lies_at(message: Message) -> tuple[Place, int]:
+    """Where a record that was read lies, and its offset there."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return (topic, partition), offset
 
 
 class Superseded(Exception):

@@ -29,7 +29,7 @@ from sinks.ledger.staging import (
     read,
 )
 from sinks.ledger.wallets import Claim, Wallets
-from sinks.positions import Place, Positions
+from sinks.positions import Place, Positions, lies_at
 
 # libpq moves all that is left in its buffer each time the socket has taken a part of it.
 _ROWS_SENT_AT_ONCE = 500
@@ -57,7 +57,7 @@ class Batch:
 
     def next_offsets(self) -> dict[Place, int]:
         """Where reading goes on after this batch."""
-        return {(_topic(each), _partition(each)): _offset(each) + 1 for each in self.messages}
+        return {place: offset + 1 for place, offset in map(lies_at, self.messages)}
 
     def halves(self) -> list["Batch"]:
         """The same records in two batches, in order."""
@@ -240,16 +240,15 @@ class Ledger:
     def _quarantine(self, batch: Batch, refused: dict[int, Refused]) -> None:
         for line, why in sorted(refused.items()):
             message = batch.messages[line]
-            place = (_topic(message), _partition(message), _offset(message))
-            self._connection.execute(
-                statements.QUARANTINE, (*place, why.reason, why.detail, message.key(), message.value())
-            )
+            (topic, partition), offset = lies_at(message)
+            row = (topic, partition, offset, why.reason, why.detail, message.key(), message.value())
+            self._connection.execute(statements.QUARANTINE, row)
             self._refusals[why.reason] += 1
             get_logger().error(
                 "event quarantined",
-                topic=place[0],
-                partition=place[1],
-                offset=place[2],
+                topic=topic,
+                partition=partition,
+                offset=offset,
                 reason=why.reason,
                 detail=why.detail,
             )
@@ -278,21 +277,3 @@ def _claims(
             if begun.cashback_id == event.cashback_id:
                 funding, _, revenue, _, wallet = accounts[begun.owners]
                 yield Claim(wallet, funding, revenue, begun.owners[4], begun.amount)
-
-
-def _topic(message: Message) -> str:
-    topic = message.topic()
-    assert topic is not None
-    return topic
-
-
-def _partition(message: Message) -> int:
-    partition = message.partition()
-    assert partition is not None
-    return partition
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None
-    return offset

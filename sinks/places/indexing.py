@@ -11,7 +11,7 @@ from ops.settings import Settings
 from schemas.topics import DECISIONS, INPUTS, QUARANTINE, Topic
 from sinks.places import SINK
 from sinks.places.references import Whereabouts, find, reference_in
-from sinks.positions import Place, Positions
+from sinks.positions import Place, Positions, lies_at
 
 BATCH_RECORDS_MAX = 10_000
 CALM_S = 0.25
@@ -30,15 +30,12 @@ class Batch:
 
     def add(self, message: Message, /) -> None:
         """Read one record into the batch."""
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None
-        assert partition is not None
-        assert offset is not None
+        place, offset = lies_at(message)
         self.records += 1
-        self.next_offsets[topic, partition] = offset + 1
+        self.next_offsets[place] = offset + 1
         reference = reference_in(message.value())
         if reference is not None:
-            self.rows.append((reference, topic, partition, offset))
+            self.rows.append((reference, *place, offset))
 
     def __len__(self) -> int:
         return self.records
