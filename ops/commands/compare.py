@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from connectors.files import open_entitlements, open_transactions
+from ops.cli import EXIT_BAD_LINES
 from ops.commands.options import AsJson
 from ops.commands.output import write_text
 from ops.compare.judged import Files, RealYear, judge_both
@@ -22,7 +23,6 @@ from schemas.program_files import read_programs
 from schemas.programs import ProgramSpec
 from schemas.times import Micros, from_iso
 
-EXIT_BAD_LINES = 3
 WIDTH_PLAIN = 130
 
 

@@ -12,6 +12,7 @@ import typer
 
 from connectors.files import BadLine, FileRefused, RecordFile, open_entitlements, open_transactions
 from connectors.writer import InputsWriter
+from ops.cli import EXIT_BAD_LINES
 from ops.commands.load_progress import LoadProgress
 from ops.programs.plan import Refused
 from ops.programs.publish import prepare
@@ -22,8 +23,6 @@ from schemas.program_files import read_programs
 from schemas.programs import ProgramSpec
 from schemas.times import DAY, MINUTE, Micros, from_datetime, from_iso, to_iso
 from schemas.transactions import Transaction
-
-EXIT_BAD_LINES = 3
 
 _LINES_A_REPORT = 1_000
 
@@ -92,17 +91,14 @@ def load(
     settings = kafka_here(brokers=brokers)
     end = _end(until, settings)
     specs = _programs_to_publish(programs, settings)
-    sources = [open_entitlements(entitlements)] if entitlements else []
+    given = [(entitlements, open_entitlements(entitlements))] if entitlements else []
     loaded = Loaded(files=[str(path) for path in files], programs=len(specs), silent=silent)
     began_s = time.monotonic()
     with LoadProgress() as progress, InputsWriter(settings, silent=silent) as writer:
         writer.write_programs(specs)
-        for source in sources:
-            assert entitlements
-            progress.begin(entitlements)
-            loaded.entitlements = _write_lines(
-                entitlements, source, writer.write_entitlement, loaded, progress
-            )
+        for path, source in given:
+            progress.begin(path)
+            loaded.entitlements = _write_lines(path, source, writer.write_entitlement, loaded, progress)
         for path in files:
             _load_file(path, _minding_time(writer.write, loaded, settings), loaded, progress)
         progress.say_flushing()

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.table import Table
 
-from ops.cli import explained
+from ops.cli import EXIT_BAD_LINES, explained
 from ops.commands.options import AsJson
 from ops.plain import print_plain
 from ops.programs import words
@@ -30,7 +30,6 @@ EXIT_ANSWER = 1
 """It is refused, it differs, there is something to look at."""
 EXIT_TROUBLE = 2
 """Where 1 is an answer: it could not be found out."""
-EXIT_BAD_LINES = 3
 
 _COLOURS = {
     "-": typer.colors.RED,

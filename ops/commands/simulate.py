@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.cli import EXIT_BAD_LINES
 from ops.commands.output import write_text
 from ops.histories import FileHistory
 from schemas.program_files import read_programs
 from schemas.times import from_iso
 from streams.simulate import simulate
-
-EXIT_BAD_LINES = 3
 
 
 def simulate_command(
