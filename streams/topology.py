@@ -2,6 +2,7 @@
 
     inputs ──▶ decide ──▶ cashback-events    created, cleared, reverted
                  │   ├──▶ decisions          why each payment did or did not earn
+                 │   ├──▶ budget-requests    how much a partition asks of a shared budget, or gives back
                state ├──▶ reversal-cases     cleared rewards that a refund left too high
                      └──▶ quarantine         what could not be accepted
 
