@@ -24,7 +24,7 @@ from ops.cli import build
 from schemas.program_files import PlainLoader
 
 _ALL = sorted((Path(__file__).parents[2] / "ops" / "docs").glob("*.md"))
-GUIDES = [page for page in _ALL if page.stem in ("accounts", "backup", "books", "webhooks")]
+GUIDES = [page for page in _ALL if page.stem in ("accounts", "backup", "books", "commands", "webhooks")]
 """Pages about running it; the others are about programs, and made of examples."""
 PAGES = [page for page in _ALL if page not in GUIDES]
 OUTPUTS = ("--events", "--decisions")

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from ops.cli import COMMANDS
+from ops.cli import COMMANDS, build
 from ops.settings import Settings
 from schemas.topics import TOPICS, Topic
 from streams import judging, member_log
@@ -46,6 +48,18 @@ def test_every_command_that_is_named_exists(name: str) -> None:
     named = set(re.findall(r"(?:`|bin/|^    )cashback ([a-z]+)", text, re.M))
     assert named <= set(COMMANDS)
     assert set(re.findall(r"(?:`|^    )make ([a-z]+)", text, re.M)) <= targets
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_on_the_page_of_commands_with_its_parts(name: str) -> None:
+    root = get_command(build(name))
+    assert isinstance(root, TyperGroup)
+    command = root.commands[name]
+    parts = set(command.commands) if isinstance(command, TyperGroup) else set()
+    lines = [line for line in DOCUMENTS["ops/docs/commands.md"].splitlines() if f"`cashback {name}" in line]
+    assert lines
+    said = " ".join(re.findall(r"`([^`]+)`", lines[0])).split()
+    assert parts - set(said) == set()
 
 
 @each_document
