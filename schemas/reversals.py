@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from typing import Any
+from unicodedata import category, normalize
 
 import msgspec
 
@@ -66,9 +67,15 @@ def checked(datum: dict[str, Any]) -> ReversalDecision:
     return decision
 
 
+def person(actor: str) -> str:
+    """A name in one form: case, blanks, width and signs that nobody sees do not make two people of one."""
+    seen = "".join(sign for sign in normalize("NFKC", actor).casefold() if category(sign) != "Cf")
+    return " ".join(normalize("NFKC", seen).split())
+
+
 def is_same(actor: str, other: str) -> bool:
-    """Whether two names are one person's: case and blanks around do not make two of one."""
-    return actor.strip().casefold() == other.strip().casefold()
+    """Whether two names are one person's."""
+    return person(actor) == person(other)
 
 
 def to_datum(decision: ReversalDecision) -> dict[str, Any]:

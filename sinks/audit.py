@@ -179,6 +179,8 @@ def _cut(last: Mark, kept: Mark) -> Broken:
 def check_words(*, actor: str, reason: str) -> None:
     """Raises `Rejected` unless `record` can keep them, for who must know before an act."""
     check_id("actor", actor)
+    if not actor.strip():
+        raise Rejected("actor", "is blank", "say who does this")
     if not reason.strip():
         raise Rejected("reason", "empty", "say why; it is kept")
     if len(reason) > REASON_MAX:

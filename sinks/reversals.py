@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import class_row
 
-from schemas.reversals import is_same
+from schemas.reversals import is_same, person
 from schemas.times import Micros
 
 STATES = ("open", "approved", "declined", "made_good", "all")
@@ -125,8 +125,7 @@ def approve_first(connection: psycopg.Connection, case: Case, *, actor: str, rea
     connection.execute(_LOCK, (case.case_id,))
     first = waiting(connection, [case]).get(case.case_id)
     if first is None:
-        person = actor.strip().casefold()
-        connection.execute(_APPROVE, (case.case_id, case.revision, person, actor, reason))
+        connection.execute(_APPROVE, (case.case_id, case.revision, person(actor), actor, reason))
     return first
 
 

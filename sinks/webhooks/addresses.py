@@ -5,12 +5,18 @@ something else the second time gains nothing.
 """
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 Address = IPv4Address | IPv6Address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+# Nobody's on the internet by the registries of IANA; not every version of `ipaddress` knows.
+_ASIDE = (
+    IPv4Network("192.0.0.0/24"),  # protocol assignments
+    IPv4Network("192.88.99.0/24"),  # relays of 6to4, given up
+    IPv6Network("3fff::/20"),  # documentation
+)
 
 
 class AddressRefused(OSError):
@@ -23,6 +29,8 @@ def is_deliverable(address: Address) -> bool:
     if inner is not None:
         return is_deliverable(inner)
     if isinstance(address, IPv6Address) and address.is_site_local:
+        return False
+    if any(address in network for network in _ASIDE):
         return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback

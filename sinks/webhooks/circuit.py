@@ -57,11 +57,15 @@ class Pace:
         """Seconds until the turn that is taken hereby; None: it is too far away, none was taken."""
         if self.per_s is None:
             return 0.0
-        turn_s = max(now_s, self._next_s)
-        if turn_s - now_s > self.WAIT_S_MAX:
+        if not self.is_near(now_s):
             return None
+        turn_s = max(now_s, self._next_s)
         self._next_s = turn_s + 1 / self.per_s
         return turn_s - now_s
+
+    def is_near(self, now_s: float) -> bool:
+        """Whether `reserve` would take a turn."""
+        return self.per_s is None or self._next_s - now_s <= self.WAIT_S_MAX
 
     def room(self, wanted: int) -> int:
         """How many to hold ready, of `wanted`: not more than a second's."""

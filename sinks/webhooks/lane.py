@@ -73,10 +73,14 @@ class Lane:
         return self._is_closed or time.monotonic() < self._quiet_until_s
 
     def free(self) -> int:
-        """How many attempts may begin beside those that are under way, were the host not full."""
-        if self.is_resting():
+        """How many attempts may begin beside those that are under way, were the host not full.
+
+        None while the next turn is far: on a full host, what begins and ends at once would begin for ever.
+        """
+        now_s = time.monotonic()
+        if self.is_resting() or not self.pace.is_near(now_s):
             return 0
-        return max(0, self.circuit.allowed(self._window, time.monotonic()) - self.under_way)
+        return max(0, self.circuit.allowed(self._window, now_s) - self.under_way)
 
     def may_go_on(self) -> bool:
         """Whether an attempt that has just ended may be followed by another one."""

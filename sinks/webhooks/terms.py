@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import secrets
 import socket
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix alone is none
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
 URL_MAX = 2_048
 PER_SECOND_MAX = 10_000
+HOST_MAX = 253
 _PORTS = (443, 8443)
+_NAME = re.compile(r"([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?")
 
 
 class EndpointRefused(ValueError):
@@ -120,7 +123,8 @@ def _check_host(host: str) -> None:
     except ValueError:
         last = host.rstrip(".").rpartition(".")[2]
         # "0x7f.1" and "2130706433" are addresses to resolvers, though not to `ip_address`.
-        if not last or last[0].isdigit() or is_loopback(host) or last in ("local", "internal", "localhost"):
+        inside = is_loopback(host) or last in ("local", "internal", "localhost")
+        if not _NAME.fullmatch(host) or len(host) > HOST_MAX or last[0].isdigit() or inside:
             raise EndpointRefused(
                 f"url: {host} is not a public name; use one that the internet knows"
             ) from None

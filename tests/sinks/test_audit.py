@@ -152,6 +152,7 @@ def test_nobody_changes_what_was_recorded(
     ("changes", "told"),
     [
         ({"actor": ""}, "actor: empty"),
+        ({"actor": "  "}, "actor: is blank"),
         ({"actor": "a\x1fb"}, "actor: contains the control character U\\+001F"),
         ({"action": "x" * 129}, "action: 129 characters long"),
         ({"subject": "a\nb"}, "subject: contains the control character U\\+000A"),

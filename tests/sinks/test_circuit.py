@@ -1,8 +1,13 @@
 """When an endpoint is left alone, and how its deliveries are spaced."""
 
+import time
+
 import pytest
 
 from sinks.webhooks.circuit import Circuit, Pace
+from sinks.webhooks.lane import Host, Lane
+from sinks.webhooks.messages import Stored
+from sinks.webhooks.terms import new_secret
 
 
 def test_failures_in_a_row_open_it_and_one_probe_at_a_time_goes_out() -> None:
@@ -69,3 +74,13 @@ def test_a_turn_that_is_far_away_is_not_taken() -> None:
     assert pace.reserve(0.4) == pytest.approx(0.1)
     assert (pace.room(64), Pace().room(64)) == (2, 64)
     assert Pace().reserve(5) == 0
+
+
+def test_whose_turn_is_far_away_takes_no_room_of_its_host() -> None:
+    stored = Stored(1, "https://example.com/", (new_secret(),), None, 0.0, 1.0)
+    circuit = Circuit(failures_max=8, pause_s_max=30)
+    lane = Lane(stored, window_max=8, circuit=circuit, host=Host(room=1))
+    assert lane.free() == 4
+    assert lane.pace.reserve(time.monotonic()) == 0
+    assert lane.pace.reserve(time.monotonic()) is None, "the next turn is a second away"
+    assert lane.free() == 0, "tasks that begin only to find that out would begin for ever"

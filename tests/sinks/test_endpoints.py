@@ -26,6 +26,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         "https://10.0.0.1/", "https://169.254.169.254/latest", "https://[::1]/", "https://[::ffff:10.0.0.1]/",
         "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://localhost/", "https://a.localhost/",
         "https://printer.local/", "https://example.com:99999/", "https://" + "a" * 2_050, "https://exämple.com/",
+        "https://a..b/", "https://.example.com/", "https://localhost%2e/", "https://127.0.0.1%00.example.com/",
+        "https://metadata/", "https://" + "a" * 64 + ".com/", "https://" + "a." * 127 + "com/",
     ],
 )  # fmt: skip
 def test_a_url_webhooks_must_not_go_to_is_refused_with_the_reason(url: str) -> None:
@@ -48,7 +50,8 @@ def test_loopback_is_allowed_by_the_setting_alone() -> None:
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",
         "224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1",
         "::ffff:127.0.0.1",
-        "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1", "198.51.100.1",
+        "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1", "198.51.100.1", "3fff::1",
+        "192.0.0.8", "192.88.99.1",
     ],
 )  # fmt: skip
 def test_an_address_inside_is_refused_when_the_socket_is_made(address: str) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from sinks import migrations
+from sinks import audit, migrations
 from sinks.database import (
     DISPATCHER_ROLE,
     READER_ROLE,
@@ -19,6 +19,7 @@ from sinks.database import (
     session,
     session_options,
 )
+from tests.sinks.test_posting import Book, cleared, created
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -48,6 +49,13 @@ def plain_owner(postgres: Any) -> Iterator[str]:
         admin.execute(f"DROP ROLE {name}")
 
 
+@pytest.fixture
+def book(ledger_url: str) -> Iterator[Book]:
+    opened = Book(ledger_url)
+    yield opened
+    opened.connection.close()
+
+
 def last_column(connection: psycopg.Connection, table: str) -> str:
     row = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum DESC",
@@ -55,6 +63,13 @@ def last_column(connection: psycopg.Connection, table: str) -> str:
     ).fetchone()
     assert row is not None
     return str(row[0])
+
+
+def act(connection: psycopg.Connection) -> audit.Mark:
+    with connection.transaction():
+        return audit.record(
+            connection, actor="dora", action="tiers.set", subject="tiers 1", reason="new", details={}
+        )
 
 
 def every_change(connection: psycopg.Connection) -> Iterator[bytes]:
@@ -149,3 +164,66 @@ def test_the_dispatcher_takes_its_role_and_cannot_reword_its_log(ledger_url: str
                     await connection.execute(change)
 
     asyncio.run(as_dispatcher())
+
+
+SHADOWS = (
+    "CREATE TEMP TABLE balances (account_id bigint, balance bigint)",
+    "CREATE TEMP TABLE audit_head (audit_no bigint, hash bytea)",
+    "INSERT INTO pg_temp.audit_head VALUES (0, decode(repeat('00', 32), 'hex'))",
+    "CREATE TEMP TABLE entries (entry_id bigint, cashback_no bigint)",
+    "INSERT INTO pg_temp.entries VALUES (404, 1)",
+)
+"""What stands in front of the books for whoever does not say where to look."""
+
+
+def test_tables_of_a_writers_own_never_stand_in_for_the_books(book: Book, ledger_url: str) -> None:
+    event = created("order-1", 1_000)
+    book.post(event, cleared(event))
+    answer = book.connection.execute("SELECT wallet_account, funding_account FROM cashbacks").fetchone()
+    assert answer is not None
+    wallet, funding = answer
+    with session(ledger_url, "test") as connection:
+        connection.execute("INSERT INTO account_pairs VALUES (%s, %s, 'EUR')", (wallet, funding))
+        act(connection)
+        become(connection, WRITER_ROLE)
+        for shadow in SHADOWS:
+            connection.execute(shadow.encode())
+        transfer = (
+            "INSERT INTO public.transfers SELECT max(entry_id), 9, %s, %s, 'EUR', 1001 FROM public.entries"
+        )
+        with pytest.raises(psycopg.errors.CheckViolation, match="balance_not_overdrawn"):
+            connection.execute(transfer, (wallet, funding))
+        with pytest.raises(psycopg.errors.ForeignKeyViolation, match="parent that does not exist"):
+            connection.execute(
+                "INSERT INTO public.transfers VALUES (404, 1, %s, %s, 'EUR', 1)", (wallet, funding)
+            )
+        held = connection.execute("SELECT balance FROM lock_balances(%s::bigint[])", ([wallet],)).fetchall()
+        assert held == [(1_000,)]
+        assert act(connection).audit_no == 2
+    with session(ledger_url, "test") as connection:
+        assert audit.verify(connection).broken is None
+
+
+def test_functions_with_their_owners_rights_look_nowhere_but_in_the_books(sql: Sql) -> None:
+    found = sql(
+        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+    )
+    assert len(found) >= 5
+    for name, settings in found:
+        assert "search_path=public, pg_temp" in settings, name
+
+
+def test_secrets_and_addresses_of_webhooks_are_the_owners_alone(sql: Sql) -> None:
+    def allowed(role: str, right: str) -> set[str]:
+        rows = sql(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'webhook_endpoints'::regclass AND attnum > 0"
+            " AND NOT attisdropped AND has_column_privilege(%s, attrelid, attnum, %s)",
+            role,
+            right,
+        )
+        return {name for (name,) in rows}
+
+    outcome = {"failing_since", "paused_until", "disabled_at", "disabled_reason"}
+    assert allowed(DISPATCHER_ROLE, "UPDATE") == outcome
+    assert allowed(WRITER_ROLE, "SELECT").isdisjoint({"secrets", "url"})
+    assert allowed(WRITER_ROLE, "UPDATE") == allowed(READER_ROLE, "UPDATE") == set()
