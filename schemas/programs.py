@@ -3,13 +3,8 @@
 Everything that is wrong is found here, when a program is loaded; the stages trust what passed.
 """
 
-import re
-import reprlib
-from datetime import date
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
@@ -24,8 +19,10 @@ from pydantic import (
 
 from schemas.errors import Rejected
 from schemas.money import AMOUNT_MAX
+from schemas.program_faults import fault_of
 from schemas.times import Micros, from_iso, to_iso
 from schemas.transactions import check_id
+from schemas.wall_clock import ClockTime, LocalDate, Weekdays, Zone
 
 
 class ProgramsRefused(ValueError):
@@ -123,60 +120,14 @@ class Tiered(_Unit):
 Reward = Annotated[Flat | Percent | Tiered, Field(discriminator="type")]
 
 
-def _clock_time(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-        raise ValueError(f"{value!r} is not a time of day; write HH:MM from 00:00 to 23:59")
-    return value
-
-
-def _weekday_set(value: object) -> object:
-    if isinstance(value, list) and len(set(map(str, value))) != len(value):
-        raise ValueError("names a day twice; name each once")
-    return value
-
-
-def _local_date(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            if not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-                raise ValueError(value)
-            date.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a date; write YYYY-MM-DD") from None
-    return value
-
-
-_ZONES_OF_THE_HOST = frozenset({"localtime", "posixrules", "Factory"})
-"""Names that mean something else on every machine: a rebuild elsewhere would judge otherwise."""
-
-
-def _zone(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            ZoneInfo(value)
-            if value in _ZONES_OF_THE_HOST or value.startswith(("right/", "posix/")):
-                raise ValueError(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is not a time zone; use an IANA name such as Europe/Paris") from None
-    return value
-
-
-ClockTime = Annotated[str, BeforeValidator(_clock_time)]
-
-
 class Schedule(_Form):
     """Weekdays, hours and dates that count, by the wall clock of `timezone`."""
 
-    timezone: Annotated[str, BeforeValidator(_zone)]
-    weekdays: (
-        Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1), BeforeValidator(_weekday_set)]
-        | None
-    ) = None
+    timezone: Zone
+    weekdays: Weekdays | None = None
     opens: ClockTime | None = Field(None, alias="from")
     closes: ClockTime | None = Field(None, alias="to")
-    excluded_dates: (
-        Annotated[list[Annotated[str, BeforeValidator(_local_date)]], Field(min_length=1)] | None
-    ) = None
+    excluded_dates: Annotated[list[LocalDate], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _some_time(self) -> "Schedule":
@@ -285,7 +236,7 @@ def parse_program(form: object) -> ProgramSpec:
     try:
         return ProgramSpec.model_validate(form)
     except ValidationError as error:
-        faults = [_fault(detail) for detail in error.errors()]
+        faults = [fault_of(detail, ProgramSpec.model_fields) for detail in error.errors()]
         if isinstance(form, dict) and form.get("effective_from") is None:
             # Nobody wrote it: what is wrong is valid_from, which it was taken from.
             faults = [fault for fault in faults if fault.field != "effective_from"]
@@ -312,70 +263,6 @@ def from_datum(datum: dict[str, Any]) -> ProgramSpec:
             [Rejected(field, "outside the years 2000–2099", "send microseconds UTC")]
         ) from None
     return parse_program(form)
-
-
-_REMEDIES = {
-    "extra_forbidden": "remove it, or correct its name",
-    "missing": "add it",
-    "string_type": "put it in quotes",
-    "too_short": "name at least one, or leave the field out",
-    "union_tag_invalid": "use one of the types named",
-    "union_tag_not_found": "add a type",
-}
-_REWARD_TYPES = frozenset({"flat", "percent", "tiered"})
-_NO_FIELDS = frozenset({"model_type", "model_attributes_type", "dict_type"})
-
-
-def _fault(detail: Any) -> Rejected:
-    path = _path(detail["loc"]) or "program"
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, Rejected):
-        return Rejected(path, cause.problem, cause.remedy)
-    if isinstance(cause, ValueError):
-        problem, _, remedy = str(cause).partition("; ")
-        return Rejected(path, problem, remedy or "correct it")
-    given, kind = detail["input"], detail["type"]
-    if kind in _NO_FIELDS:
-        # Short in any case: a few lines of YAML can spell a list of a billion items.
-        return Rejected(path, f"{reprlib.repr(given)} has no fields", "write them as name: value")
-    if kind == "extra_forbidden" and (meant := _meant(detail["loc"])):
-        return Rejected(path, _problem(detail, given), f"did you mean {meant}?")
-    return Rejected(path, _problem(detail, given), _REMEDIES.get(kind, "correct the value"))
-
-
-def _meant(place: tuple[str | int, ...]) -> str | None:
-    """The field of a program whose name is close to one that does not exist."""
-    if len(place) != 1:
-        return None
-    return next(iter(get_close_matches(str(place[0]), ProgramSpec.model_fields, n=1, cutoff=0.75)), None)
-
-
-def _path(places: tuple[str | int, ...]) -> str:
-    """Where a fault lies in the file. pydantic names the type of a reward on the way to its fields, too."""
-    return ".".join(
-        str(place)
-        for before, place in zip(("", *places), places, strict=False)
-        if not (before == "reward" and place in _REWARD_TYPES)
-    )
-
-
-def _problem(detail: Any, given: object) -> str:
-    match detail["type"]:
-        case "too_short":
-            return "the list is empty"
-        case "union_tag_invalid":
-            return f"type {detail['ctx']['tag']!r} is none of {detail['ctx']['expected_tags']}"
-        case "union_tag_not_found":
-            return "has no type"
-        case "missing" | "extra_forbidden":
-            return _small(detail["msg"])
-        case _:
-            value = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
-            return _small(detail["msg"]) + value
-
-
-def _small(message: str) -> str:
-    return message[0].lower() + message[1:]
 
 
 def _without_nulls(node: Any) -> Any:
