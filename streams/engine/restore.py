@@ -23,6 +23,15 @@ from streams.engine.store import DamagedState, Standing, StateStore
 Progress = Callable[[int, int], None]
 """Told how many offsets of the changelog are passed, of how many."""
 
+_READING = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+    "enable.partition.eof": True,
+    "fetch.wait.max.ms": 20,
+    "queued.max.messages.kbytes": 32_768,
+}
+
 
 class RestoreCancelled(Exception):
     """The partition was taken away while it was restored."""
@@ -107,17 +116,7 @@ def _read(
 ) -> tuple[int, Standing | None]:
     begin = store.standing.changelog_next if store.standing else 0
     position = store.standing.position.encode() if store.standing else None
-    consumer = brokers.consumer(
-        {
-            "group.id": f"{settings.app_id}-restore",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-            "queued.max.messages.kbytes": 32_768,
-        }
-    )
+    consumer = brokers.consumer(_READING | {"group.id": f"{settings.app_id}-restore"})
     consumer.assign([TopicPartition(settings.changelog_topic, partition, begin)])
     rows, heard_at, load = 0, monotonic(), store.load
     try:
