@@ -8,12 +8,14 @@ from hashlib import sha256
 
 
 def transaction_id(livemode: bool, partner_id: str, member_id: str, external_id: str) -> str:
+    """Of a purchase."""
     return "tx_" + _digits(f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}")
 
 
 def cashback_id(
     livemode: bool, partner_id: str, member_id: str, external_id: str, program_id: str, sequence: int
 ) -> str:
+    """`sequence` counts the cashbacks of one purchase by one program, from 1."""
     return "cbtx_" + _digits(
         f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}\x1f{program_id}\x1f{sequence}"
     )
@@ -25,12 +27,14 @@ def event_id(cashback_transaction_id: str, transition: str) -> str:
 
 
 def redemption_id(livemode: bool, partner_id: str, member_id: str, external_id: str, program_id: str) -> str:
+    """Of what a loyalty program gives for one purchase."""
     return "lpr_" + _digits(
         f"{_mode(livemode)}\x1f{partner_id}\x1f{member_id}\x1f{external_id}\x1f{program_id}"
     )
 
 
 def reversal_case_id(cashback_transaction_id: str) -> str:
+    """Of the one case that there is about a cashback."""
     return "rvc_" + _digits(cashback_transaction_id)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import psycopg
 import typer
 
 from connectors.writer import InputsWriter
@@ -86,29 +87,12 @@ def approve_command(
     Exit code 1 when the case is not open, or not booked within some seconds.
     """
     settings = settings_here(brokers=brokers, database_url=database)
+    needs_two = settings.reversal_approvals > 1
     with session(settings.database_url, "reversals approve", role=WRITER_ROLE) as connection:
         case = open_case(connection, case_id)
         decision = decision_on(connection, settings, case, APPROVED, actor=actor, reason=reason)
-        first = None
-        with connection.transaction():
-            if settings.reversal_approvals > 1:
-                first = approve_first(connection, case, actor=actor, reason=reason)
-                if first is not None and first.is_by(actor):
-                    raise ReversalRefused(
-                        f"{case_id} was approved by {first.actor} {second(first.approved_at)}: it waits for "
-                        "another person to approve it"
-                    )
-            details = {"revision": case.revision, "too_much": case.shortfall, "asset": case.asset}
-            details |= {"first": first.actor} if first else {}
-            record(
-                connection,
-                actor=actor,
-                action="reversal.approve",
-                subject=case_id,
-                reason=reason,
-                details=details,
-            )
-        if settings.reversal_approvals > 1 and first is None:
+        first = _keep_approval(connection, case, actor=actor, reason=reason, needs_two=needs_two)
+        if needs_two and first is None:
             typer.echo(f"{case_id} is approved by {actor}: it waits for a second person")
             return
         if first is not None:
@@ -138,17 +122,42 @@ def decline_command(
         case = open_case(connection, case_id)
         decision = decision_on(connection, settings, case, DECLINED, actor=actor, reason=reason)
         with connection.transaction():
-            record(
-                connection,
-                actor=actor,
-                action="reversal.decline",
-                subject=case_id,
-                reason=reason,
-                details={"revision": case.revision, "too_much": case.shortfall, "asset": case.asset},
-            )
+            _record(connection, case, "reversal.decline", actor=actor, reason=reason)
         with InputsWriter(settings) as writer:
             writer.write_reversal_decision(decision)
         typer.echo(decided(connection, case, decision) if wait else f"the decline of {case_id} is written")
+
+
+def _keep_approval(
+    connection: psycopg.Connection, case: Case, *, actor: str, reason: str, needs_two: bool
+) -> Approval | None:
+    """Keep who approves; returns the first approval where this is the second.
+
+    Raises `ReversalRefused` when both would be one person's.
+    """
+    with connection.transaction():
+        first = approve_first(connection, case, actor=actor, reason=reason) if needs_two else None
+        if first is not None and first.is_by(actor):
+            raise ReversalRefused(
+                f"{case.case_id} was approved by {first.actor} {second(first.approved_at)}: it waits for "
+                "another person to approve it"
+            )
+        _record(connection, case, "reversal.approve", actor=actor, reason=reason, first=first)
+    return first
+
+
+def _record(
+    connection: psycopg.Connection,
+    case: Case,
+    action: str,
+    *,
+    actor: str,
+    reason: str,
+    first: Approval | None = None,
+) -> None:
+    details: dict[str, object] = {"revision": case.revision, "too_much": case.shortfall, "asset": case.asset}
+    details |= {"first": first.actor} if first else {}
+    record(connection, actor=actor, action=action, subject=case.case_id, reason=reason, details=details)
 
 
 def _form(case: Case, first: Approval | None) -> dict[str, Any]:
