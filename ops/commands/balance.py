@@ -10,11 +10,10 @@ import typer
 
 from ops.commands.listing import form, mode, print_table
 from ops.commands.options import AsJson, Database, moment
-from ops.running import settings_here
+from ops.commands.sessions import reading_here
 from ops.why.amounts import figure
 from schemas.times import Micros, to_iso
 from sinks.books.balances import Holder, balances_of, end_of_day
-from sinks.books.reading import reading
 
 
 def balance(
@@ -38,7 +37,7 @@ def balance(
     has put in, and therefore negative.
     """
     holder = Holder(partner, member, merchant)
-    with reading(settings_here(database_url=database).database_url, "balance") as connection:
+    with reading_here(database, "balance") as connection:
         at = {
             "on": _instant(connection, on, "--on", merchant),
             "known_at": _instant(connection, known_at, "--known-at", merchant),

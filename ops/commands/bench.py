@@ -9,6 +9,7 @@ import typer
 from ops.bench.report import Report
 from ops.bench.run import Plan, bench
 from ops.commands import bench_more
+from ops.commands.options import AsJsonAtEnd
 from ops.settings import get_settings
 
 app = typer.Typer(invoke_without_command=True)
@@ -30,9 +31,7 @@ def bench_command(
         str | None,
         typer.Option(help="Use this PostgreSQL (URL of an empty database) instead of starting one"),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on standard output")
-    ] = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure one worker beside a bare Kafka loop over the same records, stock Faust, and the ledger."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)

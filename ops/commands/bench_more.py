@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.commands.options import AsJsonAtEnd
 from ops.running import settings_here
 from ops.settings import get_settings
 
@@ -16,7 +17,6 @@ Database = Annotated[
     str | None, typer.Option(help="Use this PostgreSQL (URL of an empty database) instead of starting one")
 ]
 Only = Annotated[list[str] | None, typer.Option(help="Leave the others out; may be given again")]
-AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output")]
 
 
 def peers(
@@ -26,7 +26,7 @@ def peers(
     commit_interval_ms: Annotated[int, typer.Option(min=5, max=2_000, help="For each that has one")] = 500,
     only: Only = None,
     brokers: Brokers = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure the engine beside Kafka Streams, Quix Streams, stock Faust and a bare loop at one same step."""
     from ops.bench.peers.run import Plan, bench_peers
@@ -40,7 +40,7 @@ def latency(
     seconds: Annotated[int, typer.Option(min=1, help="For so long, after a warm-up")] = 30,
     brokers: Brokers = None,
     database: Database = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure how long payments take to the ledger, all of it running on this machine."""
     from ops.bench.latency import Plan, bench_latency
@@ -55,7 +55,7 @@ def scaling(
     workers: Annotated[str, typer.Option(help="Numbers of workers, comma separated")] = "1,2",
     inputs: Annotated[int, typer.Option(min=10_000, help="Records of the input log")] = 300_000,
     brokers: Brokers = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure one worker and several over the same inputs."""
     from ops.bench.scaling import bench_scaling
@@ -75,7 +75,7 @@ def control(
     zombies: Annotated[int, typer.Option(min=0, help="Workers stopped beyond their session, then woken")] = 1,
     only: Only = None,
     brokers: Brokers = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Strike the engine and stock Faust alike, and count what each lost, doubled and miscounted."""
     from ops.bench.peers.control import Plan, bench_control
@@ -91,7 +91,7 @@ def state(
     many: Annotated[int, typer.Option(min=10_000, help="The same, many")] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=3, help="Of 2 000 inputs each; the median counts")] = 15,
     brokers: Brokers = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure both state stores: rows a gigabyte, rows restored a second, an input beside many open holds."""
     from ops.bench.state import Plan, bench_state
@@ -106,7 +106,7 @@ def programs(
     inputs: Annotated[int, typer.Option(min=10_000, help="Records of the input log")] = 300_000,
     repeat: Annotated[int, typer.Option(min=1, help="Pairs of runs; the median ratio counts")] = 3,
     brokers: Brokers = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure one worker with a hundred programs of all types beside the same with one campaign."""
     from ops.bench.programs import bench_programs
@@ -118,7 +118,7 @@ def why(
     lookups: Annotated[int, typer.Option(min=1, max=10_000, help="Payments to look up")] = 50,
     brokers: Brokers = None,
     database: Database = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure `cashback why` on a running system, with the payments that are there."""
     from ops.bench.why import bench_why
@@ -132,7 +132,7 @@ def webhooks(
     seconds: Annotated[int, typer.Option(min=1, help="For so long, before and after")] = 30,
     hanging: Annotated[int, typer.Option(min=1, help="For so long beside an endpoint that hangs (s)")] = 60,
     database: Database = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure the dispatcher: deliveries a second, how late they come, also beside an endpoint that hangs."""
     from ops.bench.webhooks import Plan, bench_webhooks
@@ -146,7 +146,7 @@ def webhooks(
 def ledger(
     entries: Annotated[int, typer.Option(min=1_000, help="Entries to post")] = 10_100_000,
     database: Database = None,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure how fast the ledger posts, also when it holds a million and ten million entries."""
     from ops.bench.ledger import Plan, bench_ledger

@@ -5,14 +5,12 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from connectors.budget_requests import request_in
 from connectors.budgets import Budget, BudgetId, Keeper
-from ops.commands.options import AsJson
+from ops.commands.listing import mode, print_table
+from ops.commands.options import AsJson, Brokers
 from ops.partitions.reading import Partition
-from ops.plain import print_plain
 from ops.reachable import kafka_here
 from ops.settings import Settings
 from schemas.errors import Rejected
@@ -22,7 +20,7 @@ from schemas.topics import BUDGET_REQUESTS
 def budgets(
     program: Annotated[str | None, typer.Option(help="Only the budgets of this program")] = None,
     as_json: AsJson = False,
-    brokers: Annotated[str | None, typer.Option(help="Kafka (host:port,…)")] = None,
+    brokers: Brokers = None,
 ) -> None:
     """Show every budget: its figure, what is granted (spent or in escrow) and what is left.
 
@@ -33,13 +31,12 @@ def budgets(
     if as_json:
         typer.echo(json.dumps({"budgets": [_form(who, budget) for who, budget in found]}))
     else:
-        print_plain(_table(found))
+        _show(found)
     if broken := [who for who, budget in found if budget.broken]:
         for who in broken:
-            mode = "live" if who.livemode else "test"
             typer.echo(
-                f"{who.program_id}, {mode}, {who.scope}: requests are missing or contradict each other; it "
-                "grants nothing more until the topic is whole again",
+                f"{who.program_id}, {mode(who.livemode)}, {who.scope}: requests are missing or contradict "
+                "each other; it grants nothing more until the topic is whole again",
                 err=True,
             )
         raise typer.Exit(1)
@@ -73,15 +70,17 @@ def _form(who: BudgetId, budget: Budget) -> dict[str, Any]:
     }
 
 
-def _table(found: list[tuple[BudgetId, Budget]]) -> Table:
-    shown = Table(title="Budgets (minor units or points)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("program", "mode", "scope"):
-        shown.add_column(name, no_wrap=True)
-    for name in ("figure", "granted", "left", "requests"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("closed")
-    for who, budget in found:
-        amounts = (f"{each:,}" for each in (budget.figure, budget.granted, budget.left, budget.requests))
-        closed = "broken" if budget.broken else ", ".join(map(str, sorted(budget.closed))) or "-"
-        shown.add_row(who.program_id, "live" if who.livemode else "test", who.scope, *amounts, closed)
-    return shown
+def _show(found: list[tuple[BudgetId, Budget]]) -> None:
+    rows = (
+        (
+            who.program_id,
+            mode(who.livemode),
+            who.scope,
+            *(f"{each:,}" for each in (budget.figure, budget.granted, budget.left, budget.requests)),
+            "broken" if budget.broken else ", ".join(map(str, sorted(budget.closed))) or "-",
+        )
+        for who, budget in found
+    )
+    numbers = ("figure", "granted", "left", "requests")
+    columns = ("program", "mode", "scope", *numbers, "closed")
+    print_table(columns, rows, numbers=numbers, title="Budgets (minor units or points)")

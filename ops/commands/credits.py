@@ -7,10 +7,9 @@ import typer
 
 from ops.commands.listing import end_json, form, mode, print_table, write_csv, write_json
 from ops.commands.options import AsCsv, AsJson, Database, FromDay, ToDay, days, one_form, one_of
-from ops.running import settings_here
+from ops.commands.sessions import reading_here
 from ops.why.amounts import figure, second
 from sinks.books.credits import STATES, Credit, Wanted, credits_of
-from sinks.books.reading import reading
 
 SHOWN = 50
 _TIMES = ("credited_at", "credited_posted_at", "event_at", "posted_at")
@@ -48,7 +47,7 @@ def credits_command(
     wanted = Wanted(
         partner, merchant, member, employee, receipt, webhook, program, livemode, state, since, until, after
     )
-    with reading(settings_here(database_url=database).database_url, "credits") as connection:
+    with reading_here(database, "credits") as connection:
         page = _Page(limit or (None if as_csv else SHOWN))
         rows = page.of(credits_of(connection, wanted, page.size and page.size + 1))
         if as_csv:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ops.commands.options import AsJsonAtEnd
 from ops.demo.grocer import HOUSEHOLDS_DEFAULT
 from ops.demo.report import as_json as figures_of
 from ops.demo.report import conclude, describe, introduce
@@ -29,7 +30,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Who shops, and what is made up around their baskets")] = 1,
     workers: Annotated[int, typer.Option(min=1, max=4, help="Stream workers to run")] = 1,
     data: Annotated[Path | None, typer.Option(help="Where the demo keeps its data")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object")] = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Watch a real grocery year become cashback, with a ledger that proves itself.
 

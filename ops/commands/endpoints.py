@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.listing import json_form, print_table
+from ops.commands.listing import json_form, mode, print_table
 from ops.commands.options import Actor, AsJson, Database, Why
+from ops.commands.sessions import database_here
 from ops.running import settings_here
 from schemas.times import from_datetime, to_iso
 from schemas.webhooks import EVENT_TYPES
@@ -77,7 +78,7 @@ def list_command(
     database: Database = None,
 ) -> None:
     """List endpoints: where they lead, what they get, how they are. Never their secrets."""
-    found = desk.endpoints(settings_here(database_url=database).database_url, partner_id=partner)
+    found = desk.endpoints(database_here(database), partner_id=partner)
     if as_json:
         typer.echo(json.dumps({"endpoints": [json_form(each) for each in found]}))
         return
@@ -99,7 +100,7 @@ def rotate_command(
 ) -> None:
     """Make a new secret, shown once, now. For 24 hours the old one signs as well, behind the new one."""
     rotated = desk.rotate(
-        settings_here(database_url=database).database_url,
+        database_here(database),
         endpoint,
         secret=_secret(secret_file),
         at_once=at_once,
@@ -118,7 +119,7 @@ def disable_command(
     endpoint: Number, actor: Actor, reason: Why, as_json: AsJson = False, database: Database = None
 ) -> None:
     """Send nothing more there. What is booked meanwhile is sent when it is enabled again."""
-    desk.disable(settings_here(database_url=database).database_url, endpoint, actor=actor, reason=reason)
+    desk.disable(database_here(database), endpoint, actor=actor, reason=reason)
     typer.echo(json.dumps({"endpoint_id": endpoint}) if as_json else f"endpoint {endpoint} is disabled")
 
 
@@ -127,7 +128,7 @@ def enable_command(
     endpoint: Number, actor: Actor, reason: Why, as_json: AsJson = False, database: Database = None
 ) -> None:
     """Send there again, first what it missed."""
-    url = settings_here(database_url=database).database_url
+    url = database_here(database)
     missed = desk.enable(url, endpoint, actor=actor, reason=reason)
     if as_json:
         typer.echo(json.dumps({"endpoint_id": endpoint, "missed": missed}))
@@ -173,12 +174,11 @@ def _secret(file: Path | None) -> str | None:
 
 def _cells(each: Listed) -> tuple[str, ...]:
     types = " ".join(kind.removeprefix("cashback.") for kind in each.event_types)
-    mode = "live" if each.livemode else "test"
     rate = str(each.per_second_max or "-")
     return (
         str(each.endpoint_id),
         each.partner_id,
-        mode,
+        mode(each.livemode),
         each.url,
         types,
         rate,

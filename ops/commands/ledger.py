@@ -6,8 +6,7 @@ from dataclasses import asdict
 import typer
 
 from ops.commands.options import AsJson, Database
-from ops.running import settings_here
-from sinks.books.reading import reading
+from ops.commands.sessions import reading_here
 from sinks.proof.whole import prove
 
 app = typer.Typer(no_args_is_help=True)
@@ -24,7 +23,7 @@ def verify_command(as_json: AsJson = False, database: Database = None) -> None:
 
     Takes some seconds a million entries, and stops nobody. Exit code 1 naming each that does not agree.
     """
-    with reading(settings_here(database_url=database).database_url, "ledger verify") as connection:
+    with reading_here(database, "ledger verify") as connection:
         proof = prove(connection)
     if as_json:
         faults = [asdict(fault) for fault in proof.faults]

@@ -14,6 +14,7 @@ from connectors.files import BadLine, FileRefused, RecordFile, open_entitlements
 from connectors.writer import InputsWriter
 from ops.cli import EXIT_BAD_LINES
 from ops.commands.load_progress import LoadProgress
+from ops.commands.options import AsJsonAtEnd, Brokers
 from ops.programs.plan import Refused
 from ops.programs.publish import prepare
 from ops.reachable import kafka_here
@@ -75,8 +76,8 @@ def load(
     until: Annotated[
         str | None, typer.Option(help="Move the clock to this time at the end (ISO 8601; clock=event)")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end")] = False,
-    brokers: Annotated[str | None, typer.Option(help="Kafka to write to (host:port,…)")] = None,
+    as_json: AsJsonAtEnd = False,
+    brokers: Brokers = None,
 ) -> None:
     """Load files of transactions into the input log.
 

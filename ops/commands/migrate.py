@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ops.running import settings_here
+from ops.commands.sessions import database_here
 
 
 def migrate(
@@ -13,5 +13,5 @@ def migrate(
     """Bring the tables of the ledger and the webhooks up to date; a second run changes nothing."""
     from sinks.migrations import upgrade
 
-    upgrade(settings_here(database_url=database).database_url)
+    upgrade(database_here(database))
     typer.echo("the tables are up to date")

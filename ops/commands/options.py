@@ -11,6 +11,7 @@ from schemas.errors import Rejected
 from schemas.times import EARLIEST, LATEST, Micros, from_iso, to_datetime
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
+AsJsonAtEnd = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="CSV (RFC 4180) with a line of names")]
 Brokers = Annotated[str | None, typer.Option("--brokers", help="Kafka (host:port,…)")]
 Database = Annotated[str | None, typer.Option(help="PostgreSQL of the ledger (URL)")]

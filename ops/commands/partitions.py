@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
+from ops.commands.options import AsJsonAtEnd, Brokers
 from ops.running import settings_here
 
 app = typer.Typer(no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output")]
-Brokers = Annotated[str | None, typer.Option(help="Kafka (host:port,…)")]
 
 
 @app.command("rebuild")
@@ -20,7 +18,7 @@ def rebuild_command(
         bool,
         typer.Option("--repeat-outputs", help="Where nobody knows what is decided: decide everything again"),
     ] = False,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
     brokers: Brokers = None,
 ) -> None:
     """Make the workers' state again from the input log, without sending anything. Stop all workers first."""
@@ -44,7 +42,7 @@ def grow_command(
     discard: Annotated[
         bool, typer.Option("--discard", help="First delete the new topics of a growing that did not end")
     ] = False,
-    as_json: AsJson = False,
+    as_json: AsJsonAtEnd = False,
     brokers: Brokers = None,
 ) -> None:
     """Spread the input log over more partitions, in new topics. Stop writers and ticker first."""

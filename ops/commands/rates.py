@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.commands.listing import print_table
+from ops.commands.listing import mode, print_table
 from ops.commands.options import Actor, AsJson, Database, Why
 from ops.commands.sessions import session_here
 from ops.why.amounts import percent
@@ -49,7 +49,7 @@ def list_command(
             f"{rate.month:%Y-%m}",
             rate.partner_id,
             rate.merchant_id,
-            "live" if rate.livemode else "test",
+            mode(rate.livemode),
             rate.asset,
             amount_text(rate.volume, rate.asset),
             percent(rate.rate_bps),

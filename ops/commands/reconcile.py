@@ -8,8 +8,7 @@ import typer
 
 from ops.commands.listing import end_json, form, mode, print_table, write_csv, write_json
 from ops.commands.options import AsCsv, AsJson, Database, FromDay, ToDay, days, one_form
-from ops.running import settings_here
-from sinks.books.reading import reading
+from ops.commands.sessions import reading_here
 from sinks.reconcile import Line, Reconciliation, Total, Wanted
 
 SHOWN_MAX = 5_000
@@ -34,7 +33,7 @@ def reconcile_command(
     """
     one_form(as_json=as_json, as_csv=as_csv)
     wanted = Wanted(merchant, partner, *days(first, last))
-    with reading(settings_here(database_url=database).database_url, "reconcile") as connection:
+    with reading_here(database, "reconcile") as connection:
         found = Reconciliation(connection, wanted)
         if as_json:
             write_json("lines", (_form(line) for line in found.lines()))

@@ -7,7 +7,7 @@ import psycopg
 import typer
 
 from connectors.writer import InputsWriter
-from ops.commands.options import Actor, Database, Why
+from ops.commands.options import Actor, Brokers, Database, Why
 from ops.commands.speaking import BOOKED_S_MAX, now_of_log, seen_in_time
 from ops.running import settings_here
 from ops.why.amounts import moment, money
@@ -61,7 +61,7 @@ def revoke(
     actor: Actor,
     reason: Why,
     wait: Annotated[bool, typer.Option(help="Wait until the ledger has booked it")] = True,
-    brokers: Annotated[str | None, typer.Option(help="Kafka of the log (host:port,…)")] = None,
+    brokers: Brokers = None,
     database: Database = None,
 ) -> None:
     """Take a cashback back for good: a pending one is reverted, a cleared one gets a reversal case.

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ops.commands.options import AsJsonAtEnd
+
 EXIT_BROKEN = 1
 EXIT_INTERRUPTED = 130
 
@@ -20,9 +22,7 @@ def simulation_command(
     budgets: Annotated[
         bool, typer.Option("--budgets", help="Histories of budgets over partitions, with the keeper, instead")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on standard output")
-    ] = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Run the stages and the engine on simulated Kafka: crashes, zombies, rebalances, torn transactions.
 

@@ -8,11 +8,10 @@ import typer
 
 from ops.commands.listing import end_json, form, mode, print_table, write_csv, write_json
 from ops.commands.options import AsCsv, AsJson, Database, FromDay, ToDay, day, days, one_form
-from ops.running import settings_here
+from ops.commands.sessions import database_here, reading_here
 from ops.why.amounts import figure
 from sinks.books.issuing import Wanted as ToIssue
 from sinks.books.issuing import issue
-from sinks.books.reading import reading
 from sinks.books.statements import COLUMNS, Statement, Wanted, statement_and_revisions, statements
 
 app = typer.Typer(no_args_is_help=True)
@@ -52,7 +51,7 @@ def issue_command(
     """
     first = day(on, "--day")
     wanted = ToIssue(first, first if through is None else day(through, "--through"), merchant, publisher)
-    issued = issue(settings_here(database_url=database).database_url, wanted)
+    issued = issue(database_here(database), wanted)
     if as_json:
         typer.echo(json.dumps({"issued": [form(each) for each in issued]}))
         return
@@ -76,7 +75,7 @@ def list_command(
     """List statements by day, the latest revision of each."""
     one_form(as_json=as_json, as_csv=as_csv)
     wanted = Wanted(merchant, publisher, *days(first, last), every)
-    with reading(settings_here(database_url=database).database_url, "statements") as connection:
+    with reading_here(database, "statements") as connection:
         most = limit or (None if as_csv or as_json else SHOWN)
         found = statements(connection, wanted, most)
         if as_csv:
@@ -100,7 +99,7 @@ def show(
 ) -> None:
     """Show one statement as it was issued, what it changed, and which other revisions there are."""
     one_form(as_json=as_json, as_csv=as_csv)
-    with reading(settings_here(database_url=database).database_url, "statements") as connection:
+    with reading_here(database, "statements") as connection:
         shown, *others = statement_and_revisions(connection, statement)
     if as_csv:
         write_csv(_CSV, [form(shown)])

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ops.commands.options import AsJsonAtEnd
 from ops.settings import get_settings
 from ops.torture.faults import Kind
 from ops.torture.progress import Plan, Progress
@@ -32,7 +33,7 @@ def torture(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this directory; its plan stands")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="End with the report as one JSON object")] = False,
+    as_json: AsJsonAtEnd = False,
 ) -> None:
     """Beat the whole system while it works, then hold all it did against a recomputation.
 

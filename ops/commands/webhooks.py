@@ -8,7 +8,7 @@ import typer
 
 from ops.commands.listing import json_form, print_table
 from ops.commands.options import Actor, AsJson, Database, Why, moment_of
-from ops.running import settings_here
+from ops.commands.sessions import database_here
 from schemas.times import from_datetime, to_iso
 from sinks.webhooks.log import LISTED_MAX, Attempt, attempts
 from sinks.webhooks.replay import MESSAGES_MAX, Booked, Choice, FailedSince, OneEvent, replay
@@ -32,7 +32,7 @@ def log_command(
 ) -> None:
     """Show attempts to deliver webhooks, latest first; with --json also what was answered."""
     found = attempts(
-        settings_here(database_url=database).database_url,
+        database_here(database),
         endpoint_id=endpoint,
         event_id=event,
         cashback_id=cashback,
@@ -71,7 +71,7 @@ def replay_command(
     Receivers drop an id they know. What was booked as history with --silent is never sent.
     """
     choice = _choice(event, begin, end, failed_since)
-    url = settings_here(database_url=database).database_url
+    url = database_here(database)
     replayed = replay(url, endpoint, choice, most=limit, actor=actor, reason=reason)
     if as_json:
         typer.echo(json.dumps({**asdict(replayed), "waiting": replayed.waiting}))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, Database
+from ops.commands.options import AsJson, Brokers, Database
 from ops.plain import printable
 from ops.running import settings_here
 from ops.why.finding import Asked, facts_of
@@ -25,7 +25,7 @@ def why(
     member: Annotated[str | None, typer.Option(help="Only this member's, should several have one")] = None,
     test: Annotated[bool, typer.Option("--test", help="A test payment")] = False,
     as_json: AsJson = False,
-    brokers: Annotated[str | None, typer.Option(help="Kafka of the log (host:port,…)")] = None,
+    brokers: Brokers = None,
     database: Database = None,
 ) -> None:
     """Tell the life of one payment: what came in, what each program said and why, what was booked and told.
