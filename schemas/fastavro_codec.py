@@ -125,9 +125,6 @@ def _unknown_head(value: bytes) -> Undecodable:
     return Undecodable("value", problem, "use an id that `cashback schemas` lists")
 
 
-# Reading
-
-
 class _Reader(NamedTuple):
     record: str
     schema: Any
@@ -247,9 +244,6 @@ def _number(value: bytes, at: int) -> tuple[int, int]:
     if byte == 0 and shift:
         raise Malformed("a number that is longer than it needs to be")
     return (bits >> 1) ^ -(bits & 1), at
-
-
-# Writing
 
 
 def _writing(schema: LockedSchema) -> Any:

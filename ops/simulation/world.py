@@ -172,8 +172,6 @@ class World:
             who = "        " if worker is None else str(worker)
             self.trace.append(f"{'    ' * self._depth}{who}: {text.format(*values)}")
 
-    # The schedule
-
     def _begin(self) -> None:
         for _ in range(1 + int(self.draw() * 2)):
             self.start_worker()
@@ -292,8 +290,6 @@ class World:
         """A partition that some worker runs."""
         held = list(self.any_worker().held.values())
         return held[int(self.draw() * len(held))] if held else None
-
-    # The end
 
     def _calm(self, steps: int) -> None:
         """From here on nothing fails: what is left must be done."""

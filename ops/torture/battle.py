@@ -124,8 +124,6 @@ class Battle:
         with self._changed:
             self._changed.notify_all()
 
-    # Writing.
-
     def _write_all(self) -> None:
         plan, progress = self.progress.plan, self.progress
         client = Client(self.system.outside, progress.directory)
@@ -214,8 +212,6 @@ class Battle:
             self._asked.append(count)
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._asked or self._stop.is_set())
-
-    # Striking.
 
     def _strike_all(self) -> None:
         running: set[Future[None]] = set()

@@ -291,46 +291,14 @@ def test_the_command_issues_shows_lists_and_voids(earned: Book, ledger_url: str)
     at = ("--database", ledger_url)
     who = ("--actor", "dora", "--reason", "asked at the till", *at)
     member = ("--partner", "shop", "--member", "ann")
-    code, said = run(
-        "issue",
-        *member,
-        "--asset",
-        "XXX",
-        "--price",
-        "200",
-        "--amount",
-        "500",
-        "--currency",
-        "EUR",
-        "--key",
-        "k",
-        "--json",
-        *who,
-    )
+    points = ["--asset", "XXX", "--price", "200", "--amount", "500", "--currency", "EUR", "--key", "k"]
+    code, said = run("issue", *member, *points, "--json", *who)
     issued = json.loads(said)
-    assert (code, issued["wallet"], issued["amount"], issued["state"], issued["repeated"]) == (
-        0,
-        100,
-        500,
-        "issued",
-        False,
-    )
+    assert code == 0
+    assert (issued["wallet"], issued["amount"], issued["state"]) == (100, 500, "issued")
+    assert not issued["repeated"]
     voucher_id = issued["voucher_id"]
-    code, said = run(
-        "issue",
-        *member,
-        "--asset",
-        "XXX",
-        "--price",
-        "200",
-        "--amount",
-        "500",
-        "--currency",
-        "EUR",
-        "--key",
-        "k",
-        *who,
-    )
+    code, said = run("issue", *member, *points, *who)
     assert said == f"{voucher_id} was issued before: 5.00 EUR for 200 XXX of ann; 100 XXX in the wallet\n"
     code, said = run("issue", *member, "--asset", "EUR", "--price", "50", "--test", *who)
     assert "0.50 EUR for 0.50 EUR of ann; 0.00 EUR in the wallet" in said
@@ -346,25 +314,15 @@ def test_the_command_issues_shows_lists_and_voids(earned: Book, ledger_url: str)
     assert run("list", "--state", "lost", *at)[0] == 2
 
 
+ACT = ("--actor", "a", "--reason", "r")
+MEMBER = ("--partner", "p", "--member", "m")
+
+
 @pytest.mark.parametrize(
     "command",
     [
-        (
-            "issue",
-            "--partner",
-            "p",
-            "--member",
-            "m",
-            "--asset",
-            "EUR",
-            "--price",
-            "1",
-            "--actor",
-            "a",
-            "--reason",
-            "r",
-        ),
-        ("void", "vch_x", "--actor", "a", "--reason", "r"),
+        ("issue", *MEMBER, "--asset", "EUR", "--price", "1", *ACT),
+        ("void", "vch_x", *ACT),
         ("list",),
         ("show", "vch_x"),
     ],
