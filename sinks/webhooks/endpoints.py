@@ -14,7 +14,7 @@ import psycopg
 from schemas.times import from_datetime, to_iso
 from schemas.webhooks import EVENT_TYPES
 from sinks import audit
-from sinks.database import session
+from sinks.database import READER_ROLE, session
 from sinks.webhooks.terms import (
     EndpointRefused,
     check_event_types,
@@ -218,7 +218,7 @@ def enable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> i
 
 def endpoints(database_url: str, *, partner_id: str | None = None) -> list[Listed]:
     """All endpoints, or those of a partner, by number. No secret is among what is said of them."""
-    with session(database_url, NAME) as connection:
+    with session(database_url, NAME, role=READER_ROLE) as connection:
         return [Listed(*row) for row in connection.execute(_LIST, {"partner": partner_id})]
 
 

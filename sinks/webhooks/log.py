@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from sinks.database import session
+from sinks.database import READER_ROLE, session
 from sinks.webhooks.endpoints import EVENT_TYPE
 from sinks.webhooks.terms import EndpointRefused
 
@@ -65,7 +65,7 @@ def attempts(
 
     Raises `EndpointRefused` for an event or a cashback that the ledger does not have.
     """
-    with session(database_url, "cashback webhooks log") as connection:
+    with session(database_url, "cashback webhooks log", role=READER_ROLE) as connection:
         names: dict[str, Any] = {
             "endpoint": endpoint_id,
             "entries": _entries(connection, event_id, cashback_id),
