@@ -22,9 +22,13 @@ WHERE cashback_id = %(cashback_transaction_id)s AND event_id = %(event_id)s
 """
 _CASE = "SELECT 1 FROM reversal_cases WHERE case_id = %(case_id)s AND revision = %(revision)s"
 _NUMBERS = """
-SELECT coalesce(pg_sequence_last_value('entry_ids'), 0), coalesce(greatest(
-    (SELECT max(entry_id) FROM entries), (SELECT max(cashback_no) FROM cashbacks),
-    (SELECT max(purchase_no) FROM purchases), (SELECT max(entry_id) FROM voucher_entries)), 0)
+SELECT sequence, coalesce(pg_sequence_last_value(sequence::regclass), 0), coalesce(used, 0) FROM (
+    SELECT 'entry_ids', greatest(
+        (SELECT max(entry_id) FROM entries), (SELECT max(cashback_no) FROM cashbacks),
+        (SELECT max(purchase_no) FROM purchases), (SELECT max(entry_id) FROM voucher_entries))
+    UNION ALL
+    SELECT pg_get_serial_sequence('accounts', 'account_id'), (SELECT max(account_id) FROM accounts)
+) AS given (sequence, used)
 """
 
 
@@ -79,9 +83,9 @@ class LedgerWork:
 def _refuse_used_numbers(connection: psycopg.Connection) -> None:
     # Tables restored without their sequence: numbers would be given a second time, and what gets one would be
     # refused by the database and quarantined.
-    last, used = connection.execute(_NUMBERS).fetchone() or (0, 0)
-    if used > last:
-        raise Unsound(
-            f"the sequence entry_ids stands at {last}, but number {used} is taken: it was not restored with "
-            f"the tables; run SELECT setval('entry_ids', {used}) as their owner, then start again"
-        )
+    for sequence, last, used in connection.execute(_NUMBERS):
+        if used > last:
+            raise Unsound(
+                f"the sequence {sequence} stands at {last}, but number {used} is taken: it was not restored "
+                f"with the tables; run SELECT setval('{sequence}', {used}) as their owner, then start again"
+            )

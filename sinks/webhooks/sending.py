@@ -76,16 +76,17 @@ class Sender:
         }
         began_s = time.perf_counter()
         status: int | None = None
+        retry_after: str | None = None
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 status = answer.status
                 success = 200 <= status < 300
-                content = await _bounded(answer, KEPT_BYTES_OF_SUCCESS_MAX if success else KEPT_BYTES_MAX)
                 retry_after = answer.headers.get("Retry-After") if status >= 300 else None
+                content = await _bounded(answer, KEPT_BYTES_OF_SUCCESS_MAX if success else KEPT_BYTES_MAX)
             return Answer(status, _us_since(began_s), None, retry_after, content)
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
             # Once the status is there the receiver has decided, whatever becomes of the rest of its answer.
-            return Answer(status, _us_since(began_s), _said(error, self._timeout_s))
+            return Answer(status, _us_since(began_s), _said(error, self._timeout_s), retry_after)
 
 
 async def _bounded(answer: aiohttp.ClientResponse, kept_max: int) -> bytes | None:

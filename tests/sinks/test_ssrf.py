@@ -302,3 +302,14 @@ def test_who_trickles_is_left_when_the_time_of_the_whole_attempt_is_up(first: by
         talker.close()
     assert answer.error == "no answer within 0.5 s"
     assert answer.latency_us < 5_000_000
+
+
+def test_who_asks_to_be_left_alone_is_heard_though_the_rest_of_the_answer_never_comes() -> None:
+    talker = Talker(
+        b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 1000000\r\n\r\n", b"x", every_s=0.05
+    )
+    try:
+        [answer] = send(talker.url, allow_loopback=True, timeout_s=0.5)
+    finally:
+        talker.close()
+    assert (answer.status, answer.retry_after) == (429, "7")

@@ -11,18 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import build
-from ops.settings import Settings
 from schemas.errors import Rejected
-from sinks.belonging import Unsound
 from sinks.books.balances import Holder, balances_of
 from sinks.books.issuing import Wanted as ToIssue
 from sinks.books.issuing import issue as issue_statements
 from sinks.books.reading import reading
 from sinks.books.statements import Wanted, statements
 from sinks.database import WRITER_ROLE, session
-from sinks.ledger.consumer import LedgerWork
 from sinks.migrations import WrongSchema
-from sinks.positions import Positions
 from sinks.vouchers.issuing import Issued, Order, issue, void
 from sinks.vouchers.records import Owner, wallet_of
 from tests.sinks.test_posting import Book, cleared, created
@@ -107,20 +103,6 @@ def test_a_gift_moves_nothing(connection: psycopg.Connection, sql: Sql) -> None:
     give(connection, price=0)
     assert held(connection) == 1_000
     assert proofs(sql) == [(0, 0, 0, 0)]
-
-
-def test_numbers_that_vouchers_have_are_not_given_to_cashbacks_after_a_restore_without_the_sequence(
-    connection: psycopg.Connection, sql: Sql
-) -> None:
-    [(before,)] = sql("SELECT max(entry_id) FROM entries")
-    give(connection, price=0)
-    [(number,)] = sql("SELECT voucher_no FROM vouchers")
-    sql("SELECT setval('entry_ids', %s)", before)
-    work = LedgerWork(Settings())
-    with pytest.raises(Unsound, match=rf"stands at {before}, but number {number} is taken"):
-        work.prepare(connection, Positions(sink="ledger", instance="one", stale_ms=10_000))
-    sql("SELECT setval('entry_ids', %s)", number)
-    work.prepare(connection, Positions(sink="ledger", instance="one", stale_ms=10_000))
 
 
 def test_a_wallet_is_never_below_nothing_however_many_spend_it_at_once(

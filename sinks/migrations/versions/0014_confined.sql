@@ -2,17 +2,16 @@
 -- its path a function finds the caller's temporary tables first: a writer's own "balances" would take the movements
 -- of a wallet, its own "audit_head" would fork the chain.
 DO $$
-DECLARE of_owner regprocedure;
+DECLARE of_owner text;
 BEGIN
-    FOR of_owner IN
-        SELECT oid FROM pg_proc WHERE prosecdef AND pronamespace = current_schema()::regnamespace
-            AND pg_get_userbyid(proowner) = current_user
-    LOOP
-        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', of_owner, current_schema());
+    FOREACH of_owner IN ARRAY ARRAY['open_balances', 'has_parent', 'has_pair', 'move_balances', 'chain_audit',
+                                    'lock_balances'] LOOP
+        EXECUTE format('ALTER FUNCTION %I SET search_path = %I, pg_temp', of_owner, current_schema());
     END LOOP;
 END $$;
 
--- Where webhooks go, and with which secrets, is neither the dispatcher's to change nor the writer's to know.
+-- Where webhooks go, and with which secrets, is neither the dispatcher's to change nor the writer's to know. The writer
+-- looks whether numbers of accounts go on where the accounts end.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'cashback_dispatcher') THEN
@@ -24,5 +23,7 @@ BEGIN
         REVOKE SELECT ON webhook_endpoints FROM cashback_writer;
         GRANT SELECT (endpoint_id, partner_id, livemode, event_types, disabled_at) ON webhook_endpoints
             TO cashback_writer;
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO cashback_writer',
+                       pg_get_serial_sequence('accounts', 'account_id'));
     END IF;
 END $$;
