@@ -124,22 +124,7 @@ def simulate(
     result.counts = log.counts
     _publish(log, programs, result)
     _entitle(log, entitlements, result)
-    for number, line in enumerate(transactions, start=1):
-        try:
-            if isinstance(line, Rejected):
-                raise line
-            transaction = line if isinstance(line, Transaction) else from_json(line)
-            log.advance(transaction.occurred_at, _UNBOUNDED)
-            log.transact(transaction, b"", number)
-        except Conflicting as conflict:
-            log.counts["conflict"] += 1
-            named = f"{transaction.kind} of {transaction.external_id}"
-            result.conflicts.append(
-                Bad("transactions", number, Rejected(named, conflict.problem, conflict.remedy))
-            )
-        except Rejected as fault:
-            log.counts["rejected"] += 1
-            result.bad.append(Bad("transactions", number, fault))
+    _pay(log, transactions, result)
     if until is not None:
         log.advance(until if isinstance(until, int) else from_iso(until, "until"), _UNBOUNDED)
     return result
@@ -166,10 +151,28 @@ def _entitle(log: MemberLog, entitlements: Iterable[object], result: SimulationR
             log.entitle(said)
         except Conflicting as conflict:
             log.counts["conflict"] += 1
-            named = f"{said.kind} of {said.id}"
-            result.conflicts.append(
-                Bad("entitlements", number, Rejected(named, conflict.problem, conflict.remedy))
-            )
+            result.conflicts.append(_bad("entitlements", number, f"{said.kind} of {said.id}", conflict))
         except Rejected as fault:
             log.counts["rejected"] += 1
             result.bad.append(Bad("entitlements", number, fault))
+
+
+def _pay(log: MemberLog, transactions: Iterable[object], result: SimulationResult) -> None:
+    for number, line in enumerate(transactions, start=1):
+        try:
+            if isinstance(line, Rejected):
+                raise line
+            transaction = line if isinstance(line, Transaction) else from_json(line)
+            log.advance(transaction.occurred_at, _UNBOUNDED)
+            log.transact(transaction, b"", number)
+        except Conflicting as conflict:
+            log.counts["conflict"] += 1
+            named = f"{transaction.kind} of {transaction.external_id}"
+            result.conflicts.append(_bad("transactions", number, named, conflict))
+        except Rejected as fault:
+            log.counts["rejected"] += 1
+            result.bad.append(Bad("transactions", number, fault))
+
+
+def _bad(source: str, number: int, named: str, conflict: Conflicting) -> Bad:
+    return Bad(source, number, Rejected(named, conflict.problem, conflict.remedy))

@@ -8,7 +8,7 @@ import typer
 
 from ops.bench.report import Report
 from ops.bench.run import Plan, bench
-from ops.commands import bench_more
+from ops.commands import bench_parts
 from ops.commands.options import AsJsonAtEnd
 from ops.settings import get_settings
 
@@ -67,5 +67,5 @@ def _show(report: Report) -> None:
     Console().print(table, each)
 
 
-for _name, _command in bench_more.COMMANDS.items():
+for _name, _command in bench_parts.COMMANDS.items():
     app.command(_name)(_command)
