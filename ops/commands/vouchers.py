@@ -18,7 +18,6 @@ from sinks.vouchers.records import Voucher, find, latest, wallet_of
 
 app = typer.Typer(no_args_is_help=True)
 
-
 Id = Annotated[str, typer.Argument(metavar="VOUCHER_ID", help="vch_…, as `list` shows it")]
 
 
