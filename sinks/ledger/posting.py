@@ -194,7 +194,7 @@ class Ledger:
             ],
         )
         audience = known.audience(self._connection, partners)
-        wallets = Wallets(self._connection, _claims(backs, created, found, accounts))
+        wallets = Wallets(self._connection, claims(backs, created, found, accounts))
         return Decider(found, audience, accounts, self._commission, wallets, flat_bps=flat_bps)
 
     def _decide(self, batch: Batch, decider: Decider) -> dict[int, Refused]:
@@ -254,13 +254,16 @@ class Ledger:
             )
 
 
-def _claims(
+def claims(
     backs: Sequence[Reversed],
     created: Sequence[Created],
     found: known.Known,
     accounts: Mapping[Owners, Accounts],
 ) -> Iterator[Claim]:
     """What reversals may take; a cashback may even be created by the batch that takes it back."""
+    begun: dict[str, list[Created]] = {}
+    for each in created if backs else ():
+        begun.setdefault(each.cashback_id, []).append(each)
     for event in backs:
         if (event.cashback_id, REVERSED) in found.entries:
             continue  # a repetition takes nothing
@@ -273,7 +276,6 @@ def _claims(
                 cashback.asset,
                 cashback.amount,
             )
-        for begun in created if cashback is None else ():
-            if begun.cashback_id == event.cashback_id:
-                funding, _, revenue, _, wallet = accounts[begun.owners]
-                yield Claim(wallet, funding, revenue, begun.owners[4], begun.amount)
+        for each in begun.get(event.cashback_id, ()) if cashback is None else ():
+            funding, _, revenue, _, wallet = accounts[each.owners]
+            yield Claim(wallet, funding, revenue, each.owners[4], each.amount)

@@ -8,13 +8,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from confluent_kafka import Message
 from fastavro import schemaless_writer
 
 from schemas import ids
+from schemas.codec import encode
 from schemas.errors import Rejected
 from schemas.registry import locked_schemas
 from schemas.times import DAY
 from sinks.books.issuing import Wanted, issue
+from sinks.ledger.known import Known
+from sinks.ledger.posting import claims
+from sinks.ledger.staging import Created, Reading, Reversed, read
 from sinks.reconcile import reconcile
 from sinks.vouchers import issuing as vouchers
 from sinks.vouchers.issuing import Order
@@ -233,3 +238,25 @@ def test_a_case_that_older_code_wrote_is_the_same_when_it_is_decided_anew(book: 
         ("rvc_1", 2, "APPROVED", "ann", "so"),
         ("rvc_2", 1, "MADE_GOOD", None, None),
     ]
+
+
+def test_creations_are_looked_through_once_however_much_of_the_batch_is_taken_back() -> None:
+    looks = 0
+
+    class Counted(list[Created]):
+        def __iter__(self) -> Iterator[Created]:
+            nonlocal looks
+            looks += 1
+            return super().__iter__()
+
+    def read_of(event: Event) -> Reading:
+        return read(Message(topic="events", partition=0, offset=0, value=encode(*event)))
+
+    events = [created(f"order-{number}", 100 + number) for number in range(20)]
+    begun = Counted(each for each in map(read_of, events) if isinstance(each, Created))
+    backs = [each for each in map(read_of, map(reversed_, events)) if isinstance(each, Reversed)]
+    accounts = {each.owners: (1, 2, 3, 4, 5) for each in begun}
+    looks = 0
+    found = list(claims(backs, begun, Known(), accounts))
+    assert [claim.amount for claim in found] == [100 + number for number in range(20)]
+    assert looks == 1
