@@ -61,11 +61,11 @@ def check_url(url: str, *, allow_loopback: bool) -> None:
         parts = urlsplit(url)
         port = parts.port
         # Whoever sends must see the same host as whoever checks.
-        if "\\" in url or (URL(url, encoded=True).host or "") != (parts.hostname or ""):
+        host = parts.hostname or ""
+        if "\\" in url or (URL(url, encoded=True).raw_host or "").lower() != host or "%" in host:
             raise ValueError("the host can be read in two ways")
     except ValueError as error:
         raise EndpointRefused(f"url: {error}; write https://host/path") from None
-    host = parts.hostname or ""
     if len(url) > URL_MAX or not url.isascii() or any(c.isspace() or ord(c) < 33 for c in url):
         raise EndpointRefused(f"url: must be ASCII without blanks, at most {URL_MAX} characters; encode it")
     if not host or parts.scheme not in ("https", "http"):

@@ -26,6 +26,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         "https://10.0.0.1/", "https://169.254.169.254/latest", "https://[::1]/", "https://[::ffff:10.0.0.1]/",
         "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://localhost/", "https://a.localhost/",
         "https://printer.local/", "https://example.com:99999/", "https://" + "a" * 2_050, "https://exämple.com/",
+        "https://[2606:4700::1111%25eth0]/", "https://[fe80::1%25eth0]/",
         "https://a..b/", "https://.example.com/", "https://localhost%2e/", "https://127.0.0.1%00.example.com/",
         "https://metadata/", "https://" + "a" * 64 + ".com/", "https://" + "a." * 127 + "com/",
     ],
@@ -42,6 +43,10 @@ def test_loopback_is_allowed_by_the_setting_alone() -> None:
         with pytest.raises(EndpointRefused):
             check_url(url, allow_loopback=True)
     check_url("https://hooks.example.com:8443/a?b=c", allow_loopback=False)
+
+
+def test_a_name_in_another_script_is_taken_in_its_ascii_form() -> None:
+    check_url("https://xn--bcher-kva.example/hook", allow_loopback=False)
 
 
 @pytest.mark.parametrize(
