@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from connectors.budgets import Datum, Keeper
@@ -29,6 +29,13 @@ from tests.connectors.test_budgets import request
 from tests.eventually import eventually
 
 Answer = tuple[tuple[str, Any], ...]
+
+
+NOBODY_COORDINATES = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 
 class Keepers:
@@ -75,12 +82,18 @@ class Keepers:
         return (self._logs / f"{range(len(self.running))[number]}.log").read_text()
 
     def place(self) -> int:
-        """Up to where answers are known to have arrived; below 0 when nothing is known."""
+        """Up to where answers are known to have arrived; below 0 when nothing is known, or not yet."""
         name = self.settings.topic_prefix + BUDGET_GROUP
         consumer = Consumer({"bootstrap.servers": self.settings.brokers, "group.id": name, "log_level": 0})
         topic = BUDGET_REQUESTS.full_name(self.settings.topic_prefix)
-        [place] = consumer.committed([TopicPartition(topic, 0)], timeout=10)
-        consumer.close()
+        try:
+            [place] = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        except KafkaException as error:
+            if error.args[0].code() not in NOBODY_COORDINATES:
+                raise
+            return -1  # the group's broker has just come back
+        finally:
+            consumer.close()
         return place.offset
 
 
@@ -316,7 +329,7 @@ def test_it_goes_on_after_the_broker_was_away(tmp_path: Path, kafka: Kafka) -> N
         own.stop()
         eventually(lambda: "is Kafka up?" in getattr(ask_readiness(port), "reason", ""), timeout_s=30)
         own.start()
-        before = keepers.place()
+        before = eventually(lambda: max(0, keepers.place()), timeout_s=30)
         Asking(settings).ask(request(number=2))
         eventually(lambda: keepers.place() > before, timeout_s=60)
         eventually(lambda: isinstance(ask_readiness(port), Ready), timeout_s=30)
