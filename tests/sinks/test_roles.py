@@ -19,6 +19,7 @@ from sinks.database import (
     session,
     session_options,
 )
+from tests.sinks.append_only import CHANGES
 from tests.sinks.test_posting import Book, cleared, created
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -31,7 +32,6 @@ APPEND_ONLY = (
 FOLLOWING = ("balances", "audit_head")
 """Only triggers change them."""
 KEPT = (*APPEND_ONLY, *FOLLOWING)
-CHANGES = ("UPDATE {} SET {column} = {column}", "DELETE FROM {}", "TRUNCATE {} CASCADE")
 
 
 @pytest.fixture
