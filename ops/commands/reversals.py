@@ -14,8 +14,9 @@ from ops.commands.listing import print_table
 from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Brokers, Database, Why, one_of
 from ops.commands.sessions import session_here
 from ops.running import settings_here
+from ops.settings import Settings
 from ops.why.amounts import money, second
-from schemas.reversals import APPROVED, DECLINED
+from schemas.reversals import APPROVED, DECLINED, ReversalDecision
 from schemas.times import to_iso
 from sinks.audit import record
 from sinks.database import READER_ROLE, WRITER_ROLE, session
@@ -99,9 +100,7 @@ def approve_command(
             decision = decision_on(
                 connection, settings, case, APPROVED, actor=first.actor, reason=first.reason, second=actor
             )
-        with InputsWriter(settings) as writer:
-            writer.write_reversal_decision(decision)
-        typer.echo(decided(connection, case, decision) if wait else f"the approval of {case_id} is written")
+        typer.echo(_written(connection, settings, case, decision, wait=wait))
 
 
 @app.command("decline")
@@ -123,9 +122,19 @@ def decline_command(
         decision = decision_on(connection, settings, case, DECLINED, actor=actor, reason=reason)
         with connection.transaction():
             _record(connection, case, "reversal.decline", actor=actor, reason=reason)
-        with InputsWriter(settings) as writer:
-            writer.write_reversal_decision(decision)
-        typer.echo(decided(connection, case, decision) if wait else f"the decline of {case_id} is written")
+        typer.echo(_written(connection, settings, case, decision, wait=wait))
+
+
+def _written(
+    connection: psycopg.Connection, settings: Settings, case: Case, decision: ReversalDecision, *, wait: bool
+) -> str:
+    """Write a decision to the inputs; what to say of it, with `wait` what came of it."""
+    with InputsWriter(settings) as writer:
+        writer.write_reversal_decision(decision)
+    if wait:
+        return decided(connection, case, decision)
+    act = "approval" if decision.decision == APPROVED else "decline"
+    return f"the {act} of {case.case_id} is written"
 
 
 def _keep_approval(
