@@ -23,7 +23,7 @@ INPUT_OUTCOMES = (
 QUARANTINE_REASONS = ("undecodable", "rejected", "conflict", "parked_too_long")
 LEDGER_REFUSALS = (
     "undecodable", "unexpected_record", "invalid", "conflict", "reference_taken", "created_missing",
-    "resolved_otherwise", "refused_by_database",
+    "resolved_otherwise", "not_cleared", "refused_by_database",
 )  # fmt: skip
 BUDGET_OUTCOMES = ("granted", "closed", "returned", "repeated", "refused")
 BUDGETS_SHOWN_MAX = 1_000

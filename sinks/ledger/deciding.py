@@ -20,13 +20,14 @@ from sinks.ledger.staging import (
 )
 from sinks.ledger.wallets import Wallets
 
-_DETAILS = {
+DETAILS = {
     "conflict": "an event with this id and other content was posted before; what came first stands",
     "reference_taken": "another member's purchase has this (livemode, partner_id, transaction_ref)",
     "created_missing": "the cashback it resolves was never created here",
     "resolved_otherwise": "the cashback was resolved before by the other transition",
     "not_cleared": "the cashback that is to be reversed has not cleared here",
 }
+"""What each reason means, by reason; each is a label of `cashback_ledger_quarantined_total`."""
 
 _Event: TypeAlias = Created | Resolved | Reversed
 
@@ -193,4 +194,4 @@ class Decider:
 
 
 def _refused(reason: str) -> Refused:
-    return Refused(reason, _DETAILS[reason])
+    return Refused(reason, DETAILS[reason])

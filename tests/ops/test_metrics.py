@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from ops import metrics
+from sinks.ledger.deciding import DETAILS
 from streams.engine import ExitCode
 
 
@@ -44,6 +45,10 @@ def test_every_value_of_a_label_is_there_from_the_start() -> None:
 
 def test_the_exit_reasons_are_those_of_a_worker() -> None:
     assert {int(code): code.name.lower() for code in ExitCode}.items() <= metrics.EXIT_REASONS.items()
+
+
+def test_the_reasons_of_the_ledger_are_those_of_its_decisions() -> None:
+    assert set(DETAILS) <= set(metrics.LEDGER_REFUSALS)
 
 
 def test_exits_are_counted_by_reason() -> None:
