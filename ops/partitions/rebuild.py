@@ -170,7 +170,7 @@ def _decided(
     position: bytes | None,
     repeat_outputs: bool,
 ) -> int:
-    """The first offset that is not decided: of state and group, which commit at once, who remembers more."""
+    """The first offset that is not decided: of state and group, who remembers more."""
     committed = brokers.committed(partition)
     if position is not None:
         try:

@@ -81,12 +81,16 @@ class StepChecks:
         self.unfinished = set(range(len(history.logs)))
         """Partitions whose log is not committed to its end."""
 
-    def committed(self, partition: int, records: list[Appended], group_offset: int | None) -> None:
-        """One transaction of a source partition: position, group offset and outputs belong together."""
+    def told(self, partition: int, next_offset: int) -> None:
+        """The group is told where a partition is: it may lag behind what is committed, never lead."""
+        position = self.partitions[partition].position
+        if next_offset > position:
+            raise Broken("I8", f"the group is told {next_offset}, the state stands at {position}")
+
+    def committed(self, partition: int, records: list[Appended]) -> None:
+        """One transaction of a source partition: position and outputs belong together."""
         published, log = self.partitions[partition], self.history.logs[partition]
         position = self._position(records)
-        if group_offset != position:
-            raise Broken("I8", f"the group offset says {group_offset}, the state {position}")
         if not published.position <= position <= log.end:
             raise Broken("I8", f"the position went from {published.position} to {position} of {log.end}")
         published.position = position

@@ -70,19 +70,12 @@ class SimulatedProducer:
             self._send_some()
         return 0
 
+    def __len__(self) -> int:
+        return len(self._buffer)
+
     def flush(self, timeout: float = -1) -> int:
         self._send_all()
         return 0
-
-    def send_offsets_to_transaction(
-        self, offsets: list[TopicPartition], group: object, timeout: float = -1
-    ) -> None:
-        self._call("offsets")
-        assert self.id is not None
-        self._cluster.add_offsets(
-            self.id, self._epoch, {offset.partition: offset.offset for offset in offsets}
-        )
-        self._answer("offsets sent")
 
     def commit_transaction(self, timeout: float = -1) -> None:
         self._call("commit")
@@ -153,6 +146,8 @@ class SimulatedProducer:
         for record in [record for record in self._buffer if record.topic == topic]:
             if self._cluster.append(record, self.id, self._epoch):
                 _report(record)
+            else:
+                self._fenced = True
             self._buffer.remove(record)
 
 
@@ -213,7 +208,6 @@ class SimulatedBrokers:
     """Stands in the place of `streams.engine.brokers.Brokers`, one a worker."""
 
     def __init__(self, cluster: Cluster, worker: Any, ends: list[int]) -> None:
-        self.group_metadata = object()
         self.producers: list[SimulatedProducer] = []
         self._cluster = cluster
         self._worker = worker

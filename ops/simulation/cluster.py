@@ -83,7 +83,6 @@ class Transaction:
     epoch: int
     state: State = State.OPEN
     records: list[Appended] = field(default_factory=list)
-    offsets: dict[int, int] = field(default_factory=dict)
 
 
 class World(Protocol):
@@ -149,17 +148,12 @@ class Cluster:
         self._store(record)
         return True
 
-    def add_offsets(self, transactional_id: str, epoch: int, offsets: dict[int, int]) -> None:
-        """Group offsets that count when the transaction is committed."""
-        self._open(transactional_id, epoch).offsets.update(offsets)
-
     def decide(self, transactional_id: str, epoch: int) -> None:
         """The commit: from here on it holds, whoever hears of it."""
         transaction = self._current.get(transactional_id)
         if transaction is None or transaction.state is not State.OPEN:
             return  # the same commit, asked for again
         transaction.state = State.DECIDED
-        self.group.update(transaction.offsets)
         self.world.visible(transaction.records, transaction)
 
     def mark(self, transactional_id: str) -> None:

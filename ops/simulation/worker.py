@@ -146,6 +146,14 @@ class Worker:
             held.busy = False
         self.world.told(self, "committed up to {} of partition {}", work.next_offset, held.partition)
 
+    def tell_group(self) -> None:
+        """Say how far the partitions are, as far as it comes to that; the group hears its members only."""
+        for held in list(self.held.values()):
+            if self.world.draw() < 0.5:
+                self.world.reached(self, "offset to tell")
+                if held.partition in self.assigned and not self.lost_session:
+                    self.world.told_group(held.partition, held.work.committed_offset)
+
     def revoke(self) -> None:
         """The group rebalances: take no more batches and commit what is done."""
         self.epoch += 1

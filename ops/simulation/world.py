@@ -159,10 +159,19 @@ class World:
         assert transaction is not None
         partition = int(transaction.id.rpartition("-")[2])
         try:
-            self.checks.committed(partition, records, transaction.offsets.get(partition))
+            self.checks.committed(partition, records)
         except Broken as broken:
             self.broken(broken.rule, broken.story)
         self.counts["commit"] += 1
+
+    def told_group(self, partition: int, next_offset: int) -> None:
+        """The group takes an offset. Raises Broken."""
+        self.cluster.group[partition] = next_offset
+        try:
+            self.checks.told(partition, next_offset)
+        except Broken as broken:
+            self.broken(broken.rule, broken.story)
+        self.counts["group told"] += 1
 
     def broken(self, rule: str, story: str, cause: BaseException | None = None) -> None:
         raise Broken(rule, story) from cause
@@ -218,6 +227,7 @@ class World:
         changed = [held for held in worker.held.values() if held.work.changed and not held.busy]
         if changed:
             worker.commit(changed[int(self.draw() * len(changed))])
+        worker.tell_group()
 
     def any_worker(self) -> Worker:
         """One that lives, preferably one that has partitions; a new one when none does."""

@@ -30,6 +30,9 @@ class Reader(Protocol):
     async def read_from(self, partition: int, offset: int) -> None:
         """Start delivering a partition at an offset."""
 
+    def tell_group(self, partition: int, next_offset: int) -> None:
+        """Let the group know, soon, how far the committed state of a partition is."""
+
 
 class Assignment:
     """Lives on Faust's event loop; `epoch` counts every change of what is assigned."""
@@ -138,7 +141,7 @@ class Assignment:
         )
         del self._opening[partition]
         if opened is not None and not cancelled.is_set():
-            self.runners[partition] = self._runner(partition, opened)
+            self.runners[partition] = self._runner(partition, opened, reader)
             if partition in self._assigned:
                 await self._start(partition, reader)
         else:
@@ -149,7 +152,7 @@ class Assignment:
                 self._open(partition, reader)
         self._tell_readiness()
 
-    def _runner(self, partition: int, opened: OpenedPartition) -> PartitionRunner:
+    def _runner(self, partition: int, opened: OpenedPartition, reader: Reader) -> PartitionRunner:
         context = self._context
         return PartitionRunner(
             partition,
@@ -163,6 +166,7 @@ class Assignment:
             observer=context.observer,
             fail_stop=context.fail_stop,
             pauses=context.pauses,
+            tell_group=reader.tell_group,
         )
 
     def _tell_readiness(self) -> None:

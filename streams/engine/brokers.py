@@ -74,7 +74,6 @@ class Brokers:
                 "isolation.level": "read_committed",
             }
         )
-        self.group_metadata = self._consumer.consumer_group_metadata()
 
     def producer(self, config: dict[str, Any]) -> Producer:
         """A producer of these brokers. A simulation hands out its own here."""

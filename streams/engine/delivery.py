@@ -8,7 +8,7 @@ Kept: group membership, the co-partitioned assignor, rebalance callbacks, heartb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ from streams.engine.assignment import Assignment
 from streams.engine.batch import Batch
 from streams.engine.connecting import connect_briefly
 from streams.engine.exits import ExitCode, FailStop
+from streams.engine.failpoints import Failpoint
+from streams.engine.group_offsets import GroupOffsets
 from streams.engine.lenient import read_leniently
 from streams.engine.settings import EngineSettings
 
@@ -45,6 +47,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self.handed_out: dict[TP, int] = {}
         """Where the next batch of a partition will begin."""
+        self.group_offsets = GroupOffsets(self._commit_offsets, self.transport.failpoint)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         settings = self.transport.settings
@@ -84,6 +87,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         with self._or_end():
             await super().on_partitions_revoked(revoked)
+            self.group_offsets.forget()
+
+    def tell_group(self, partition: int, next_offset: int) -> None:
+        """From any thread."""
+        self.thread_loop.call_soon_threadsafe(self.group_offsets.tell, partition, next_offset)
+
+    async def flush_group(self) -> None:
+        """All that was told before is with the group, or cannot be."""
+        await self.call_thread(self.group_offsets.flush)
+
+    async def _commit_offsets(self, offsets: Mapping[int, int]) -> None:
+        topic = self.transport.settings.input_topic
+        places = {aiokafka.TopicPartition(topic, at): offset for at, offset in offsets.items()}
+        await self._ensure_consumer().commit(places)
 
     async def read_from(self, tp: TP, offset: int) -> None:
         """Fetch a partition from an offset on."""
@@ -224,6 +241,14 @@ class BatchConsumer(driver.Consumer):
             self._reading.add(tp)
             self._reading_changed.set()
 
+    def tell_group(self, partition: int, next_offset: int) -> None:
+        """Let the group know, soon, how far the committed state of a partition is."""
+        self._thread.tell_group(partition, next_offset)
+
+    async def flush_group(self) -> None:
+        """Wait until the group knows, for a short while."""
+        await self._thread.flush_group()
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         if self._assignment.active and not self.member_id():
             self._fail_stop.end(
@@ -254,7 +279,7 @@ class BatchConsumer(driver.Consumer):
         """Nothing: positions come from the state, see read_from."""
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Nothing: offsets are part of the transactions."""
+        """Nothing: the group is told by `tell_group`."""
         return True
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -267,9 +292,17 @@ class BatchTransport(driver.Transport):
     Consumer = BatchConsumer
 
     def __init__(
-        self, url: Any, app: Any, *, settings: EngineSettings, assignment: Assignment, fail_stop: FailStop
-    ):
+        self,
+        url: Any,
+        app: Any,
+        *,
+        settings: EngineSettings,
+        assignment: Assignment,
+        fail_stop: FailStop,
+        failpoint: Failpoint | None,
+    ) -> None:
         super().__init__(url, app)
         self.settings = settings
         self.assignment = assignment
         self.fail_stop = fail_stop
+        self.failpoint = failpoint

@@ -26,7 +26,7 @@ from streams.engine.assignment import Assignment
 from streams.engine.batch import Batch, BatchSchema
 from streams.engine.brokers import Brokers, BrokersAway, TopicsUnfit
 from streams.engine.context import Context
-from streams.engine.delivery import BatchTransport
+from streams.engine.delivery import BatchConsumer, BatchTransport
 from streams.engine.exits import ExitCode, FailStop
 from streams.engine.failpoints import Failpoint
 from streams.engine.fold import FoldFactory
@@ -66,6 +66,7 @@ class Engine:
             settings=settings,
             assignment=self._assignment,
             fail_stop=self.fail_stop,
+            failpoint=failpoint,
         )
         self.app.task(self._pulse)
         self.app.on_before_shutdown.connect(self._before_shutdown)
@@ -118,6 +119,7 @@ class Engine:
     async def _before_shutdown(self, *_: Any, **__: Any) -> None:
         self.readiness.become(State.STOPPING)
         await self._assignment.shutdown()
+        await cast(BatchConsumer, self.app.consumer).flush_group()
 
 
 def _stores(settings: EngineSettings) -> Stores:

@@ -1,8 +1,8 @@
 """Places where tests let a worker die as by kill -9.
 
-`before-produce`, `after-produce`, `before-offsets`, `before-commit`, `after-commit`: at the n-th pass,
-written `before-commit@3`. `record@137`: in mid-batch, when the fold took the 137th record. `raise@137`: the
-fold raises at it instead. Without a failpoint nothing of this runs.
+`before-produce`, `after-produce`, `before-commit`, `after-commit`, `before-offsets`, `after-offsets` (of the
+group): at the n-th pass, written `before-commit@3`. `record@137`: in mid-batch, when the fold took the 137th
+record. `raise@137`: the fold raises at it instead. Without a failpoint nothing of this runs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from streams.engine.fold import Fold, InputRecord
 class Place(StrEnum):
     BEFORE_PRODUCE = "before-produce"
     AFTER_PRODUCE = "after-produce"
-    BEFORE_OFFSETS = "before-offsets"
     BEFORE_COMMIT = "before-commit"
     AFTER_COMMIT = "after-commit"
+    BEFORE_OFFSETS = "before-offsets"
+    AFTER_OFFSETS = "after-offsets"
     RECORD = "record"
     RAISE = "raise"
 

@@ -219,7 +219,7 @@ def _require_unborn(settings: EngineSettings, partition: int, brokers: Brokers, 
 
 
 def _require_whole(settings: EngineSettings, partition: int, brokers: Brokers, next_offset: int) -> None:
-    """Position and group offset are committed at once: a position behind is that of an older state."""
+    """The group is told of a position after its commit: one behind the group is that of an older state."""
     committed = brokers.committed(partition)
     if committed > next_offset:
         raise StateUnfit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from operator import attrgetter
 from time import monotonic
@@ -25,8 +25,7 @@ SLICE_S = 0.01
 """The event loop (rebalance callbacks, other partitions' commits) waits at most this long for the fold."""
 
 COMMIT_GRACE_S = 1.0
-"""Offsets sent to a group coordinator that died may wait for ever (librdkafka issues 5456 and 5511), whatever
-time they were given. So long after that time they are not waited for: a new process is through sooner."""
+"""So long after the time a commit was given it is not waited for: a new process is through sooner."""
 
 
 class PartitionRunner:
@@ -49,6 +48,7 @@ class PartitionRunner:
         observer: Observer,
         fail_stop: FailStop,
         pauses: list[str],
+        tell_group: Callable[[int, int], None],
     ) -> None:
         self.partition = partition
         self.progress_at = monotonic()
@@ -67,6 +67,7 @@ class PartitionRunner:
         self._executor = executor
         self._observer = observer
         self._fail_stop = fail_stop
+        self._tell_group = tell_group
         self._committed_at = monotonic()
         self._taken: list[Appended] = []
         self._lock = asyncio.Lock()
@@ -86,6 +87,8 @@ class PartitionRunner:
         """Take batches of this assignment epoch from now on."""
         self.progress_at = monotonic()
         self._work.epoch = epoch
+        # Whoever had the partition before may not have come to saying it.
+        self._tell_group(self.partition, self._work.committed_offset)
 
     async def settle(self) -> None:
         """Take no more batches and commit what is done."""
@@ -183,6 +186,7 @@ class PartitionRunner:
         except BaseException as error:  # noqa: BLE001 - ends the process
             self._fail(error, offset=self._work.next_offset)
         self._committed_at = monotonic()
+        self._tell_group(self.partition, self._work.committed_offset)
         taken, self._taken = self._taken, []
         self._observer.committed(self.partition, len(rows), self._committed_at - started, taken)
 

@@ -1,13 +1,12 @@
-"""Transactions of a source partition: outputs, changelog rows, position, group offset, all or nothing."""
+"""Transactions of a source partition: outputs, changelog rows, position, all or nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from time import monotonic
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams.engine.brokers import Brokers
 from streams.engine.failpoints import Failpoint, Place
@@ -51,7 +50,6 @@ class PartitionTransactions:
     ) -> None:
         self._settings = settings
         self._partition = partition
-        self._group_metadata = brokers.group_metadata
         self._failpoint = failpoint
         self._lost: KafkaError | None = None
         self.opened_at: float | None = None
@@ -93,9 +91,15 @@ class PartitionTransactions:
 
         Raises KafkaException, of which `fenced` tells whether another worker took the id over.
         """
-        # Only what is written is checked for its epoch, so an offset is; the transaction is never committed.
+        # Only what is written is checked for its epoch, so a row is; the transaction is never committed.
         self._producer.begin_transaction()
-        self._send_offset(0, monotonic() + self._settings.half_transaction_s)
+        self._put_changelog(POSITION_KEY, None, **self._on_position)
+        deadline = monotonic() + self._settings.half_transaction_s
+        while len(self._producer):  # not flush(): it goes on over the error that says we are fenced
+            self._producer.poll(0.05)
+            if monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no broker says whose it is"))
+        self.serve()
 
     def send(
         self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None, /
@@ -129,8 +133,6 @@ class PartitionTransactions:
         if self._failpoint is not None:
             self._producer.flush(self._settings.half_transaction_s)
         self._pass(Place.AFTER_PRODUCE)
-        self._pass(Place.BEFORE_OFFSETS)
-        self._send_offset(position.next_offset, deadline)
         self._pass(Place.BEFORE_COMMIT)
         self._retry(self._producer.commit_transaction, deadline)
         self._producer.poll(0)
@@ -164,11 +166,6 @@ class PartitionTransactions:
         self._producer.begin_transaction()
         self.opened_at = monotonic()
         self._pass(Place.BEFORE_PRODUCE)
-
-    def _send_offset(self, next_offset: int, deadline: float) -> None:
-        offset = TopicPartition(self._settings.input_topic, self._partition, next_offset)
-        send_offsets = partial(self._producer.send_offsets_to_transaction, [offset], self._group_metadata)
-        self._retry(send_offsets, deadline)
 
     def _put_changelog(self, key: bytes, value: bytes | None, **more: Any) -> None:
         topic, partition = self._settings.changelog_topic, self._partition

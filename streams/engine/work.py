@@ -50,6 +50,7 @@ class PartitionWork:
     ) -> None:
         self.next_offset = next_offset
         self.committed_offset = next_offset
+        """Where the committed state stands: what the group may be told."""
         self.epoch: int | None = None
         """The assignment whose batches are taken; None = none are."""
         self.stopped_at = next_offset

@@ -79,6 +79,7 @@ async def _at_work(stop: FailStop, transactions: Held) -> AsyncIterator[runner.P
             observer=NoObserver(),
             fail_stop=stop,
             pauses=[],
+            tell_group=lambda _partition, _offset: None,
         )
         at_work.resume(1)
         try:
