@@ -75,6 +75,7 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
 
 
 def _await_rest(watch: Watch, directory: Path) -> None:
+    watch.ask_for_rest()
     try:
         wait_until(watch.is_done, "all work is done", timeout_s=DRAIN_S, every_s=1)
     except NotInTime as error:

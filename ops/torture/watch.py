@@ -74,6 +74,7 @@ class Watch:
         self._began_s = 0.0
         self._now: Stages = {}
         self._quiet_looks = 0
+        self._rest_asked_s = 0.0
         self._failure: BaseException | None = None
         self._ahead_since: dict[int, tuple[float, int]] = {}
         self._no_answer = ""
@@ -133,6 +134,11 @@ class Watch:
             if monotonic() >= deadline_s:
                 raise NotInTime(f"no progress in {timeout_s:.0f} s: {'; '.join(stuck)}")
 
+    def ask_for_rest(self) -> None:
+        """All is written: only looks that begin after this one count for `is_done`."""
+        with self._changed:
+            self._rest_asked_s, self._quiet_looks = monotonic(), 0
+
     def is_done(self) -> bool:
         """Whether nothing waited in the last looks: a commit shows in one topic before the other."""
         return self._quiet_looks >= QUIET_LOOKS
@@ -169,7 +175,8 @@ class Watch:
     def _take(self, now: Stages, began_s: float) -> None:
         waits = any(place.waits for places in now.values() for place in places)
         with self._changed:
-            self._quiet_looks = 0 if waits else self._quiet_looks + 1
+            is_quiet = not waits and began_s >= self._rest_asked_s
+            self._quiet_looks = self._quiet_looks + 1 if is_quiet else 0
             self._now, self._began_s = now, began_s
             self._changed.notify_all()
 
