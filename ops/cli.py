@@ -86,6 +86,7 @@ EXPECTED = {
     "ops.reachable.KafkaAway",
     "ops.running.AlreadyRunningError",
     "ops.running.DirectoryUnusable",
+    "ops.settings.MisspeltSetting",
     "ops.supervisor.NotReadyInTimeError",
     "ops.topics.TopicsDiffer",
     "ops.torture.battle.Abandoned",

@@ -1,11 +1,20 @@
 """Every setting, with its unit and its bound. The only reader of the environment."""
 
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "CASHBACK_"
+
+
+class MisspeltSetting(Exception):
+    """A variable that nobody reads has nearly the name of a setting; the message says of which."""
 
 
 class Settings(BaseSettings):
@@ -14,7 +23,7 @@ class Settings(BaseSettings):
     Raises `pydantic.ValidationError` naming the variable when a value does not fit.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CASHBACK_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
     brokers: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated")
     database_url: str = Field("postgresql://127.0.0.1:5432/cashback", description="PostgreSQL, libpq URL")
@@ -126,5 +135,17 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read once."""
+    """The settings of this process, read once. Raises as `Settings`, and `MisspeltSetting`."""
+    _refuse_misspelt(os.environ)  # noqa: TID251 - this is that reader
     return Settings()
+
+
+def _refuse_misspelt(variables: Iterable[str]) -> None:
+    # Not every unknown one: a platform may set CASHBACK_SERVICE_HOST for a service of this name.
+    known = [_PREFIX + name.upper() for name in Settings.model_fields]
+    for variable in variables:
+        if variable.startswith(_PREFIX) and variable not in known:
+            for near in get_close_matches(variable, known, n=1, cutoff=0.9):
+                raise MisspeltSetting(
+                    f"{variable}: no such setting; if you mean {near}, rename it, else unset it"
+                )

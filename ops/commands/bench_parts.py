@@ -131,13 +131,16 @@ def webhooks(
     per_s: Annotated[int, typer.Option(min=10, help="Messages a second while lateness is measured")] = 400,
     seconds: Annotated[int, typer.Option(min=1, help="For so long, before and after")] = 30,
     hanging: Annotated[int, typer.Option(min=1, help="For so long beside an endpoint that hangs (s)")] = 60,
+    pairs: Annotated[int, typer.Option(min=1, help="So often; the median ratio counts")] = 3,
     database: Database = None,
     as_json: AsJsonAtEnd = False,
 ) -> None:
     """Measure the dispatcher: deliveries a second, how late they come, also beside an endpoint that hangs."""
     from ops.bench.webhooks import Plan, bench_webhooks
 
-    plan = Plan(messages=messages, per_s=per_s, seconds=seconds, hanging_s=hanging, database=database)
+    plan = Plan(
+        messages=messages, per_s=per_s, seconds=seconds, hanging_s=hanging, pairs=pairs, database=database
+    )
     with tempfile.TemporaryDirectory(prefix="cashback-bench-") as directory:
         report = bench_webhooks(plan, get_settings(), Path(directory), say=_say)
     _end_with(report, as_json)

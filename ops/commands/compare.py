@@ -124,6 +124,8 @@ def _programs(path: Path) -> list[ProgramSpec]:
     if found.faults:
         typer.echo(f"nothing was compared: correct the programs in {path} first", err=True)
         raise typer.Exit(EXIT_BAD_LINES)
+    if not found.programs:
+        typer.echo(f"{path}: it holds no program, so nothing can earn under it", err=True)
     return found.programs
 
 

@@ -48,6 +48,8 @@ def simulate_command(
         _write(decisions, result.decisions)
     for fault in found.faults:
         typer.echo(str(fault), err=True)
+    if not found.programs and not found.faults:
+        typer.echo(f"{programs}: it holds no program, so nothing can earn under it", err=True)
     for bad in result.bad:
         typer.echo(history.told(bad), err=True)
     for conflict in result.conflicts:

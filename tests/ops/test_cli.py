@@ -68,6 +68,16 @@ def test_a_wrong_variable_is_named_with_its_problem() -> None:
     assert "Traceback" not in answer.stderr
 
 
+def test_a_variable_with_nearly_the_name_of_a_setting_is_refused_and_any_other_is_let_be() -> None:
+    answer = cashback("topics", CASHBACK_PARTITION="4", CASHBACK_SERVICE_HOST="10.0.0.1")
+
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        "error: CASHBACK_PARTITION: no such setting; "
+        "if you mean CASHBACK_PARTITIONS, rename it, else unset it\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("wrong", "code", "said"),
     [

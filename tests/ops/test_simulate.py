@@ -72,6 +72,13 @@ def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
     assert "out.jsonl: cannot be written" in str(result.exception)
 
 
+def test_a_file_without_a_program_is_told(tmp_path: Path) -> None:
+    result = simulated(tmp_path, [], json.dumps(EURO))
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert complaints(result) == ["p.jsonl: it holds no program, so nothing can earn under it"]
+
+
 def test_a_refund_whose_purchase_never_came_is_no_conflict(tmp_path: Path) -> None:
     refund = payment("REFUNDED", 500, "02-01", external_id="nix")
     later = payment("SETTLED", 1000, "06-01")
