@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from aiokafka.errors import CommitFailedError, RequestTimedOutError
 
 from streams.engine import group_offsets
 from streams.engine.group_offsets import GroupOffsets
+from tests.eventually import eventually
 
 
 class Group:
@@ -37,16 +38,21 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_offsets, "ANSWER_S_MAX", 0.05)
 
 
+async def so(condition: Callable[[], bool]) -> None:
+    """Let the loop go on until it is so."""
+    await asyncio.to_thread(eventually, condition)
+
+
 def test_one_request_tells_of_all_that_moved_meanwhile() -> None:
     async def scene() -> Group:
         group = Group()
         offsets = GroupOffsets(group.commit)
         offsets.tell(0, 1)
-        await asyncio.sleep(0)
+        await so(lambda: group.taken == {0: 1})
         for next_offset in range(2, 6):
             offsets.tell(0, next_offset)
             offsets.tell(1, next_offset)
-        await asyncio.sleep(0.1)
+        await offsets.flush()
         return group
 
     assert asyncio.run(scene()).asked == [{0: 1}, {0: 5, 1: 5}]
@@ -59,9 +65,9 @@ def test_a_coordinator_in_trouble_is_asked_again_with_what_is_true_by_then(troub
         offsets = GroupOffsets(group.commit)
         offsets.tell(0, 1)
         offsets.tell(1, 1)
-        await asyncio.sleep(0.01)
+        await so(lambda: len(group.asked) == 1)
         offsets.tell(0, 2)
-        await asyncio.sleep(0.5)
+        await so(lambda: bool(group.taken))
         return group
 
     group = asyncio.run(scene())
@@ -74,13 +80,13 @@ def test_who_lost_its_partitions_says_nothing_more_of_them() -> None:
         group = Group(None, CommitFailedError())
         offsets = GroupOffsets(group.commit)
         offsets.tell(0, 1)
-        await asyncio.sleep(0.01)
+        await so(lambda: len(group.asked) == 1)
         offsets.forget()
-        await asyncio.sleep(0.2)
         offsets.tell(1, 7)  # refused: the group has gone on without us
-        await asyncio.sleep(0.2)
-        offsets.tell(2, 9)
+        await so(lambda: len(group.asked) == 2)
         await offsets.flush()
+        offsets.tell(2, 9)
+        await so(lambda: bool(group.taken))
         return group
 
     group = asyncio.run(scene())
