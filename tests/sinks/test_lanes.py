@@ -118,7 +118,8 @@ def test_lanes_that_wait_for_each_other_in_a_circle_both_post_in_the_end(
     posting = [pair.post(0, *both), pair.post(1, *reversed(both))]
     eventually(lambda: sql(WAITING) == [(LANES,)], timeout_s=10)
     outsider.rollback()
-    come_to = [each.result(30) for each in posting]
+    assert [each.exception(30) for each in posting] == [None] * LANES
+    come_to = [each.result() for each in posting]
     assert sum(each.entries for each in come_to) == len(both)
     assert sum(each.repeated for each in come_to) == len(both)
     assert sql("SELECT count(*) FROM entries") == [(1 + len(both),)]
@@ -138,7 +139,9 @@ def test_what_all_lanes_share_is_held_only_at_the_end(
     held_up = pair.post(0, one, cleared(one), case(2, case_id="rvc_1"))
     eventually(lambda: sql(WAITING) == [(1,)], timeout_s=10)
     # The same merchant and month: what the first lane moves there it has not moved yet.
-    assert pair.post(1, two, cleared(two)).result(10).entries == 2
+    free = pair.post(1, two, cleared(two))
+    eventually(free.done, timeout_s=10)
+    assert free.result().entries == 2
     outsider.rollback()
     assert held_up.result(10).entries == 2
     assert sum(balances(sql).values()) == 0
