@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     ledger_batch_events: int = Field(
         10_000, ge=1, le=100_000, description="Most events in one ledger transaction"
     )
+    ledger_lanes: int = Field(
+        2, ge=1, le=16, description="Sessions the ledger posts through, each for its share of the partitions"
+    )
     ledger_proof_interval_s: float = Field(
         60, ge=0, le=86_400, description="Balances are held against transfers so often; 0: never"
     )

@@ -7,84 +7,24 @@ of a group can wait for a database that is away without being thrown out.
 
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Generic
 
 import psycopg
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from ops.health import NotReady, Readiness, Ready
 from ops.logs import get_logger
 from ops.settings import Settings
-from schemas.topics import FOREVER, Topic
+from schemas.topics import FOREVER
 from sinks.belonging import Unsound, refuse_another_log, refuse_gaps, refuse_late_start
 from sinks.database import become_writer, session_options
+from sinks.lanes import B, Lane, State, W, Work, follow_together, rare_collections
 from sinks.positions import Place, Positions
 
 TOPICS_TIMEOUT_S = 30
-BEAT_S = 2.0
 BACK_OFF_S_MAX = 5.0
-_POLL_S = 0.02
-_POLL_IDLE_S = 0.05
-_POLL_RECORDS = 2_000
-
-
-class Batch(Protocol):
-    """Records in the order they were read."""
-
-    def add(self, message: Message, /) -> None: ...
-    def __len__(self) -> int: ...
-
-
-B = TypeVar("B", bound=Batch)
-W = TypeVar("W")
-
-
-class Work(Protocol[B, W]):
-    """What a sink does with what it reads.
-
-    `name`: its positions stand under it. `calm_s`: it looks for news no more often than that. `needs_all`:
-    what it writes is worth nothing unless it read topics that are kept for ever from their first record.
-    """
-
-    name: str
-    topics: tuple[Topic, ...]
-    batch_records_max: int
-    calm_s: float
-    needs_all: bool
-
-    def prepare(self, connection: psycopg.Connection, positions: Positions) -> None:
-        """Take a new session; the positions are loaded."""
-
-    def knows(self, connection: psycopg.Connection, message: Message) -> bool:
-        """Whether the database holds what this record says; asked about the last one that was read."""
-
-    def batch(self) -> B:
-        """An empty batch."""
-
-    def write(self, batch: B) -> W:
-        """Write a batch and move the positions past it, in one transaction; called in a thread."""
-
-    def count(self, written: W) -> Mapping[str, int]:
-        """Add what a batch came to to the metrics; the figures that `/readyz` shows summed up."""
-
-
-@dataclass
-class State:
-    """What the process says of itself."""
-
-    doing: str = "starting"
-    working: bool = False
-    counts: Counter[str] = field(default_factory=Counter)
-    lag: dict[Place, int] = field(default_factory=dict)
-
-    def readiness(self) -> Readiness:
-        """Ready while it writes or could write."""
-        details = {**self.counts, "lag": sum(self.lag.values())}
-        return Ready(details) if self.working else NotReady(self.doing, details)
+QUEUED_KB_MAX = 16_384
 
 
 class Follower(Generic[B, W]):
@@ -105,24 +45,24 @@ class Follower(Generic[B, W]):
 
     def run(self) -> None:
         """Raises `Superseded`, `Unsound`, KafkaException; a database that is away is waited for."""
-        consumer = _consumer(self._settings, self._sink)
         failures = 0
-        try:
+        with rare_collections():
             while not self._stopping:
                 try:
-                    with psycopg.connect(
-                        self._settings.database_url, autocommit=True, **session_options(self._sink)
-                    ) as connection:
+                    # Its sessions and consumers end with it, and what was read ahead: memory stays bounded.
+                    with ExitStack() as opened:
+                        connection = self._session(opened)
                         failures = 0
-                        self._serve(connection, consumer)
+                        self._serve(connection, opened)
                 except psycopg.OperationalError as error:
                     failures += 1
                     self._wait_for_database(error, failures)
                 finally:
                     self.state.working = False
-                    consumer.unassign()  # drops what was read ahead: memory stays bounded while we wait
-        finally:
-            consumer.close()
+
+    def _session(self, opened: ExitStack) -> psycopg.Connection:
+        url, options = self._settings.database_url, session_options(self._sink)
+        return opened.enter_context(psycopg.connect(url, autocommit=True, **options))
 
     def _wait_for_database(self, error: psycopg.OperationalError, failures: int) -> None:
         wait_s = min(BACK_OFF_S_MAX, 0.1 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
@@ -135,17 +75,39 @@ class Follower(Generic[B, W]):
         while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, 0.1))
 
-    def _serve(self, connection: psycopg.Connection, consumer: Consumer) -> None:
+    def _serve(self, connection: psycopg.Connection, opened: ExitStack) -> None:
         if not self._claim(connection):
             return
+        consumer = self._consumer(opened)
         begin, end = self._ends(consumer)
         self._load(connection, consumer, begin, end)
-        self._work.prepare(connection, self._positions)
+        lanes = self._lanes(connection, consumer, opened)
         places = self._positions.next_offsets.items()
-        consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in places])
-        get_logger().info("following", behind=sum(end[place] - offset for place, offset in places))
+        get_logger().info(
+            "following", behind=sum(end[place] - offset for place, offset in places), lanes=len(lanes)
+        )
         self.state.doing, self.state.working = "following", True
-        self._follow(connection, consumer)
+        follow_together(lanes, lambda: self._stopping)
+
+    def _lanes(
+        self, connection: psycopg.Connection, consumer: Consumer, opened: ExitStack
+    ) -> list[Lane[B, W]]:
+        """As many as there are partitions for. The session and consumer given are those of the first."""
+        partitions = {partition for _, partition in self._positions.next_offsets}
+        of = min(self._work.lanes, len(partitions))
+        lanes = []
+        for number in range(of):
+            if number:
+                connection, consumer = self._session(opened), self._consumer(opened)
+                self._positions.join(connection)
+                become_writer(connection)
+            share = self._positions.share(number, of)
+            places = share.next_offsets.items()
+            consumer.assign(
+                [TopicPartition(topic, partition, offset) for (topic, partition), offset in places]
+            )
+            lanes.append(Lane(self._work, connection, share, consumer, self.state))
+        return lanes
 
     def _load(
         self,
@@ -183,50 +145,25 @@ class Follower(Generic[B, W]):
             self._pause(0.5)
         return False
 
-    def _follow(self, connection: psycopg.Connection, consumer: Consumer) -> None:
-        """One batch is written by a thread while the next is read: two in memory at most."""
-        running: Future[W] | None = None
-        beaten_s = time.monotonic()
-        with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
-            while not self._stopping:
-                batch = self._gather(consumer, until=running.done if running else lambda: True)
-                if running:
-                    self._account(running.result(), consumer)
-                    running = None
-                if len(batch):
-                    running = writer.submit(self._work.write, batch)
-                    beaten_s = time.monotonic()
-                elif time.monotonic() - beaten_s > BEAT_S:
-                    self._positions.beat(connection)
-                    beaten_s = time.monotonic()
-            if running:
-                self._account(running.result(), consumer)
-
-    def _gather(self, consumer: Consumer, *, until: Callable[[], bool]) -> B:
-        batch = self._work.batch()
-        room = self._work.batch_records_max
-        while not self._stopping:
-            idle = until()
-            wait_s = max(self._work.calm_s, _POLL_IDLE_S if idle and not len(batch) else _POLL_S)
-            if len(batch) >= room:
-                if idle:
-                    break
-                time.sleep(_POLL_S / 4)
-                continue
-            messages = consumer.consume(min(_POLL_RECORDS, room - len(batch)), wait_s)
-            for message in messages:
-                _raise_error(message)
-                batch.add(message)
-            # Whoever is far behind gets full batches, whoever is not gets them without delay.
-            if idle and len(messages) < _POLL_RECORDS:
-                break
-        return batch
-
-    def _account(self, written: W, consumer: Consumer) -> None:
-        self.state.counts.update(self._work.count(written))
-        for (topic, partition), offset in self._positions.next_offsets.items():
-            _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            self.state.lag[topic, partition] = max(0, high - offset)
+    def _consumer(self, opened: ExitStack) -> Consumer:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._settings.brokers,
+                "group.id": self._sink,
+                "client.id": self._sink,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "queued.max.messages.kbytes": QUEUED_KB_MAX // self._work.lanes,
+                "fetch.wait.max.ms": 50,
+                # The default grows to 10 s: a broker that is back would stay unread for that long.
+                "reconnect.backoff.max.ms": 1_000,
+                "allow.auto.create.topics": False,
+            }
+        )
+        opened.callback(consumer.close)
+        return consumer
 
     def _ends(self, consumer: Consumer) -> tuple[dict[Place, int], dict[Place, int]]:
         begin: dict[Place, int] = {}
@@ -256,25 +193,6 @@ class Follower(Generic[B, W]):
             places |= gone
 
 
-def _consumer(settings: Settings, sink: str) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "group.id": sink,
-            "client.id": sink,
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "queued.max.messages.kbytes": 16_384,
-            "fetch.wait.max.ms": 50,
-            # The default grows to 10 s: a broker that is back would stay unread for that long.
-            "reconnect.backoff.max.ms": 1_000,
-            "allow.auto.create.topics": False,
-        }
-    )
-
-
 def _partitions(consumer: Consumer, topic: str) -> list[int]:
     deadline_s = time.monotonic() + TOPICS_TIMEOUT_S
     while True:
@@ -284,12 +202,3 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
         if time.monotonic() > deadline_s:
             raise Unsound(f"topic {topic}: {known.error.str()}; run `cashback topics --create`")
         time.sleep(0.2)
-
-
-def _raise_error(message: Message) -> None:
-    error = message.error()
-    if error is None:
-        return
-    if error.fatal() or not error.retriable():
-        raise KafkaException(error)
-    get_logger().warning("Kafka", error=error.str())

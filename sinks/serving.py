@@ -11,7 +11,8 @@ from ops.health import HealthServer
 from ops.logs import get_logger
 from ops.process import begin
 from ops.settings import Settings
-from sinks.following import Follower, Work
+from sinks.following import Follower
+from sinks.lanes import Work
 from sinks.migrations import check
 
 

@@ -89,7 +89,10 @@ class _Unrecorded(NamedTuple):
 
 
 class CommissionBook:
-    """Rates and volumes of one session, a batch at a time: `begin`, then `rate` and `clear`, then `write`."""
+    """Rates and volumes of one session, a batch at a time.
+
+    `begin`, then `rate` and `clear`, then `record` and, as the last of the transaction, `move`.
+    """
 
     def __init__(self) -> None:
         self._months: dict[int, list[_Month]] = {}
@@ -139,12 +142,15 @@ class CommissionBook:
         """Count a reward that cleared."""
         self._cleared[account, self._month(account, at).first] += amount
 
-    def write(self, connection: psycopg.Connection) -> None:
-        """Write what the batch recorded and cleared. Raises `UniqueViolation` where another one recorded."""
+    def record(self, connection: psycopg.Connection) -> None:
+        """Write the rates that the batch recorded. Raises `UniqueViolation` where another one recorded."""
         if self._recorded:
             volumes, rates = zip(*self._recorded.values(), strict=True)
             figures = {"volumes": list(volumes), "rates": list(rates)}
             connection.execute(_RECORD, _columns(self._recorded) | figures)
+
+    def move(self, connection: psycopg.Connection) -> None:
+        """Add what cleared to the volumes. All that clears for a merchant waits from here to the commit."""
         if self._cleared:
             connection.execute(_CLEAR, _columns(self._cleared) | {"cleared": list(self._cleared.values())})
         self._drop_batch()

@@ -1,32 +1,38 @@
-"""How fast the ledger posts: the batch writer on a real database, without a broker.
+"""How fast the ledger posts: the lanes of the sink on a real database, without a broker.
 
-What is timed is what the sink does with records it has read: decode, decide, lay out, post with all
-constraints, balances and webhook outbox on. Records are made between the timed rounds.
+What is timed is what the sink does, by its own code, with records that are there to be taken: decode, decide,
+lay out, post with all constraints, balances and webhook outbox on. Members are spread over partitions, and
+these over lanes, as in the sink. Records are made between the timed rounds.
 """
 
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import count, islice
 from random import Random
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from zlib import crc32
 
 import psycopg
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
+from ops.settings import Settings
 from schemas import ids
 from schemas.codec import encode
 from sinks.database import become_writer, session_options
+from sinks.lanes import Lane, State, follow_together, rare_collections
 from sinks.ledger import rows
-from sinks.ledger.posting import Batch, Ledger
+from sinks.ledger.consumer import LedgerWork
+from sinks.ledger.posting import Batch, Posted
 from sinks.ledger.staging import Created, Reading, Resolved, read
 from sinks.positions import Positions
 from sinks.webhooks.endpoints import register
 
-_COMMISSION_BPS = 1_000
+PARTITIONS = 12
+_LULL_S = 0.002
 _START = 1_700_000_000_000_000
 _OF_ALL_EVENTS = (
     "cashback_transaction_id", "transaction_id", "transaction_ref", "partner_id", "member_id", "merchant_id",
@@ -45,7 +51,7 @@ _BARE_TABLE = (  # put together from constants
 )
 _BARE_COPY = b"COPY bench_copy FROM STDIN (FORMAT BINARY)"
 
-_Numbered = tuple[int, tuple[str, dict[str, Any]]]
+_Event = tuple[str, dict[str, Any]]
 
 
 class Round(NamedTuple):
@@ -56,20 +62,40 @@ class Round(NamedTuple):
     cpu_seconds: float
 
 
+class _Records:
+    """Records of a lane's partitions that have arrived; read as from a consumer."""
+
+    def __init__(self) -> None:
+        self.arrived: deque[Message] = deque()
+
+    def consume(self, num_messages: int, timeout: float, /) -> list[Message]:
+        """What is left, at most so many; nothing is waited for as long as there is something."""
+        if not self.arrived:
+            time.sleep(min(timeout, _LULL_S))
+        return [self.arrived.popleft() for _ in range(min(num_messages, len(self.arrived)))]
+
+    def get_watermark_offsets(self, _: TopicPartition, /, *, cached: bool) -> None:
+        """Nobody looks how far it is behind."""
+
+
 class LedgerBench:
-    """Posts events of a partner of its own, made up as it goes, through one session.
+    """Posts events of a partner of its own, made up as it goes, through the lanes that the settings say.
 
     members: how many earn. open_max: so many cashbacks are created before the first of them is resolved; from
     then on half of the entries create and half resolve, the oldest first.
     """
 
     def __init__(
-        self, database_url: str, *, members: int = 20_000, open_max: int = 50_000, batch_events: int = 10_000
+        self,
+        database_url: str,
+        *,
+        members: int = 20_000,
+        open_max: int = 50_000,
+        settings: Settings | None = None,
     ) -> None:
         self._partner = f"bench-{uuid.uuid4().hex[:8]}"
         self._members, self._open_max = members, open_max
         self._events = self._from_the_first()
-        self._batch_events = batch_events
         self._url = database_url
         register(
             database_url,
@@ -80,11 +106,27 @@ class LedgerBench:
             actor="bench",
             reason="so that messages are queued",
         )
-        self._connection = psycopg.connect(database_url, autocommit=True, **session_options(self._partner))
+        self._work = LedgerWork(settings or Settings())
+        self._state = State()
+        self._opened = ExitStack()
+        self._next_offsets = dict.fromkeys(range(PARTITIONS), 0)
+        self._records = [_Records() for _ in range(self._work.lanes)]
+        self._lanes = self._open_lanes()
+
+    def _open_lanes(self) -> list[Lane[Batch, Posted]]:
         positions = Positions(sink=self._partner, instance=self._partner, stale_ms=10_000)
-        positions.load(self._connection, {(self._partner, 0): 0})
-        become_writer(self._connection)
-        self._ledger = Ledger(self._connection, positions)
+        lanes = []
+        for number, records in enumerate(self._records):
+            connection = self._opened.enter_context(
+                psycopg.connect(self._url, autocommit=True, **session_options(self._partner))
+            )
+            if not number:
+                begin = {(self._partner, partition): 0 for partition in range(PARTITIONS)}
+                positions.load(connection, begin)
+            become_writer(connection)
+            share = positions.share(number, self._work.lanes)
+            lanes.append(Lane(self._work, connection, share, records, self._state))
+        return lanes
 
     def __enter__(self) -> Self:
         return self
@@ -92,53 +134,50 @@ class LedgerBench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self._opened.close()
 
     def post(self, entries: int) -> Round:
         """Make that many events, then post them against the clock."""
-        messages = self._messages(self._events, entries)
-        began_s, cpu_s = time.perf_counter(), time.process_time()
-        posted = self._post_all(messages)
-        measured = Round(entries, time.perf_counter() - began_s, time.process_time() - cpu_s)
+        before = self._state.counts.copy()
+        for event in islice(self._events, entries):
+            partition, message = self._message(event)
+            self._records[partition % self._work.lanes].arrived.append(message)
+        with rare_collections():
+            began_s, cpu_s = time.perf_counter(), time.process_time()
+            follow_together(self._lanes, lambda: self._state.counts.total() >= before.total() + entries)
+            measured = Round(entries, time.perf_counter() - began_s, time.process_time() - cpu_s)
+        posted = self._state.counts["entries"] - before["entries"]
         assert posted == entries, f"{posted} of {entries} entries were posted"
         return measured
 
     def copy(self, entries: int) -> Round:
         """The reference: what the first events say, copied into a table with neither index nor constraint."""
-        messages = self._messages(self._from_the_first(), entries)
+        offsets, self._next_offsets = self._next_offsets, dict.fromkeys(range(PARTITIONS), 0)
+        messages = [self._message(event)[1] for event in islice(self._from_the_first(), entries)]
+        self._next_offsets = offsets
         laid_out = [_bare_row(read(message)) for message in messages]
         with psycopg.connect(self._url, autocommit=True, **session_options(self._partner)) as owner:
             owner.execute(_BARE_TABLE)
             began_s, cpu_s = time.perf_counter(), time.process_time()
-            for start in range(0, entries, self._batch_events):
-                part = laid_out[start : start + self._batch_events]
+            for start in range(0, entries, self._work.batch_records_max):
+                part = laid_out[start : start + self._work.batch_records_max]
                 with owner.cursor().copy(_BARE_COPY) as copy:
                     copy.write(b"".join((rows.HEADER, *part, rows.TRAILER)))
             measured = Round(entries, time.perf_counter() - began_s, time.process_time() - cpu_s)
             owner.execute("DROP TABLE bench_copy")
         return measured
 
-    def _post_all(self, messages: list[Message]) -> int:
-        """As the sink: one batch is posted by a thread while the next is read."""
-        posted = 0
-        with ThreadPoolExecutor(1) as poster:
-            running = None
-            for start in range(0, len(messages), self._batch_events):
-                batch = Batch(_COMMISSION_BPS)
-                for message in messages[start : start + self._batch_events]:
-                    batch.add(message)
-                posted += running.result().entries if running else 0
-                running = poster.submit(self._ledger.post, batch)
-            return posted + (running.result().entries if running else 0)
+    def _from_the_first(self) -> Iterator[_Event]:
+        return _events(self._partner, self._members, self._open_max)
 
-    def _from_the_first(self) -> Iterator[_Numbered]:
-        return enumerate(_events(self._partner, self._members, self._open_max))
-
-    def _messages(self, events: Iterator[_Numbered], entries: int) -> list[Message]:
-        return [
-            Message(topic=self._partner, partition=0, offset=offset, value=encode(*event))
-            for offset, event in islice(events, entries)
-        ]
+    def _message(self, event: _Event) -> tuple[int, Message]:
+        """A record after those before it in the partition of its member."""
+        partition = crc32(event[1]["member_id"].encode()) % PARTITIONS
+        offset = self._next_offsets[partition]
+        self._next_offsets[partition] += 1
+        return partition, Message(
+            topic=self._partner, partition=partition, offset=offset, value=encode(*event)
+        )
 
 
 def _bare_row(reading: Reading) -> bytes:
@@ -147,7 +186,7 @@ def _bare_row(reading: Reading) -> bytes:
     return len(_BARE).to_bytes(2) + created + reading.entry + reading.message
 
 
-def _events(partner: str, members: int, open_max: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _events(partner: str, members: int, open_max: int) -> Iterator[_Event]:
     """Without end."""
     random = Random(partner)
     pending: deque[dict[str, Any]] = deque()

@@ -1,6 +1,6 @@
 """What the ledger does with what it reads: events and reversal cases become entries."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psycopg
 from confluent_kafka import Message
@@ -33,7 +33,7 @@ SELECT sequence, coalesce(pg_sequence_last_value(sequence::regclass), 0), coales
 
 
 class LedgerWork:
-    """Posts batches through the session it was given last."""
+    """Posts events and cases."""
 
     name = SINK
     topics: tuple[Topic, ...] = (CASHBACK_EVENTS, REVERSAL_CASES)
@@ -41,14 +41,14 @@ class LedgerWork:
     needs_all = True
 
     def __init__(self, settings: Settings) -> None:
+        self.lanes = settings.ledger_lanes
         self.batch_records_max = settings.ledger_batch_events
         self._commission_bps = settings.commission_bps
-        self._ledger: Ledger | None = None
 
-    def prepare(self, connection: psycopg.Connection, positions: Positions) -> None:
-        """Post through this session from now on. Raises `Unsound` when it would give a number twice."""
+    def prepare(self, connection: psycopg.Connection, positions: Positions) -> Callable[[Batch], Posted]:
+        """What posts through this session. Raises `Unsound` if it would give a number twice."""
         _refuse_used_numbers(connection)
-        self._ledger = Ledger(connection, positions)
+        return Ledger(connection, positions).post
 
     def knows(self, connection: psycopg.Connection, message: Message) -> bool:
         """Whether the entry or the case is there, or the record is in the quarantine."""
@@ -67,11 +67,6 @@ class LedgerWork:
     def batch(self) -> Batch:
         """An empty batch."""
         return Batch(self._commission_bps)
-
-    def write(self, batch: Batch) -> Posted:
-        """As `Ledger.post`."""
-        assert self._ledger is not None, "prepare first"
-        return self._ledger.post(batch)
 
     def count(self, written: Posted) -> Mapping[str, int]:
         """Entries posted and records refused."""

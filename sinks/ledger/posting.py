@@ -1,6 +1,5 @@
 """One batch of records becomes one PostgreSQL transaction: all of it or nothing."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +32,15 @@ from sinks.positions import Place, Positions, lies_at
 
 # libpq moves all that is left in its buffer each time the socket has taken a part of it.
 _ROWS_SENT_AT_ONCE = 500
-# One thread computes at a time in any case. Without this, deciding a batch would share with reading the next
-# one, while PostgreSQL waits; reading has all the time in which PostgreSQL writes.
-_COMPUTES = threading.Lock()
+_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+# Lost against another session, which posted the same or waits for what this one holds.
+_RACES = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
+# A record writes to four tables with keys that another session may write as well, and loses each race once.
+_TRIES_MAX = 5
 
 
 @dataclass
@@ -48,8 +53,7 @@ class Batch:
 
     def add(self, message: Message) -> None:
         """Read one record into the batch."""
-        with _COMPUTES:
-            self.readings.append(read(message))
+        self.readings.append(read(message))
         self.messages.append(message)
 
     def __len__(self) -> int:
@@ -101,29 +105,30 @@ class Ledger:
         self._refusals: Counter[str] = Counter()
         connection.execute(statements.SESSION.encode())
 
-    def post(self, batch: Batch, *, was_refused: bool = False) -> Posted:
+    def post(self, batch: Batch) -> Posted:
         """Post `batch` and move the positions past it, in one transaction.
 
         A record the database itself refuses is found by halving and quarantined alone. Raises `Superseded`,
-        or psycopg.OperationalError; after that the stored offsets say what was posted. `was_refused`: the
-        database refused the same batch before.
+        or psycopg.OperationalError; after that the stored offsets say what was posted.
         """
         try:
-            return self._post_whole(batch)
-        except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
-            self._forget()
-            if isinstance(error, psycopg.errors.UniqueViolation) and not was_refused:
-                # Somebody posted the same since we looked. Now it is seen, and was posted before.
-                return self.post(batch, was_refused=True)
+            return self._post_in_turn(batch)
+        except _REFUSALS as error:
             if len(batch) == 1:
                 batch.readings[0] = Refused("refused_by_database", str(error))
                 return self._post_whole(batch)
             get_logger().warning("batch refused, halving it", records=len(batch), error=str(error))
             first, second = batch.halves()
             return self.post(first) + self.post(second)
-        except BaseException:
-            self._forget()
-            raise
+
+    def _post_in_turn(self, batch: Batch) -> Posted:
+        """Post a batch; once more when another session was first. What that one posted is seen then."""
+        for _ in range(_TRIES_MAX - 1):
+            try:
+                return self._post_whole(batch)
+            except _RACES as error:
+                get_logger().info("another session was first", records=len(batch), error=str(error).strip())
+        return self._post_whole(batch)
 
     def _forget(self) -> None:
         self._accounts.forget()
@@ -133,9 +138,13 @@ class Ledger:
         began_s = time.monotonic()
         after = batch.next_offsets()
         self._refusals.clear()
-        with self._connection.transaction():
-            self._positions.move(self._connection, after)
-            posted = self._post_events(batch)
+        try:
+            with self._connection.transaction():
+                self._positions.move(self._connection, after)
+                posted = self._post_events(batch)
+        except BaseException:
+            self._forget()
+            raise
         # Only a commit that was answered moves what we believe; without an answer the stored offsets decide.
         self._positions.next_offsets |= after
         self._measure(batch)
@@ -157,12 +166,17 @@ class Ledger:
         decider = self._decider(created, resolved, backs, flat_bps=batch.commission_bps)
         if created or resolved or backs:
             refused |= self._decide(batch, decider)
-            self._write(decider)
-            self._commission.write(self._connection)
+            for name, table in rows.COPIES.items():
+                self._copy(table, getattr(decider.sheet, name))
+            self._commission.record(self._connection)
         for line, reading in enumerate(batch.readings):
             if isinstance(reading, Case) and (conflict := self._post_case(reading)):
                 refused[line] = conflict
         self._quarantine(batch, refused)
+        # Last, and in this order everywhere: balances and volumes of merchants are of all lanes, and whoever
+        # moved them holds them until its commit.
+        self._copy(rows.TRANSFERS, decider.sheet.transfers)
+        self._commission.move(self._connection)
         return Posted(decider.created, decider.resolved, decider.repeated, len(refused))
 
     def _decider(
@@ -201,33 +215,30 @@ class Ledger:
         """In the order of the log: what cleared before a month's first cashback counts for its rate."""
         numbers = known.numbers(self._connection, len(batch))
         refused = {}
-        with _COMPUTES:
-            for line, reading in enumerate(batch.readings):
-                if isinstance(reading, Created):
-                    why = decider.create(reading, numbers[line])
-                elif isinstance(reading, Resolved):
-                    why = decider.resolve(reading, numbers[line])
-                elif isinstance(reading, Reversed):
-                    why = decider.reverse(reading, numbers[line])
-                else:
-                    continue
-                if why:
-                    refused[line] = why
+        for line, reading in enumerate(batch.readings):
+            if isinstance(reading, Created):
+                why = decider.create(reading, numbers[line])
+            elif isinstance(reading, Resolved):
+                why = decider.resolve(reading, numbers[line])
+            elif isinstance(reading, Reversed):
+                why = decider.reverse(reading, numbers[line])
+            else:
+                continue
+            if why:
+                refused[line] = why
         return refused
 
-    def _write(self, decider: Decider) -> None:
-        """All rows that were decided, table by table; what the database refuses takes all of them along."""
-        for name, table in rows.COPIES.items():
-            written: list[bytes] = getattr(decider.sheet, name)
-            if written:
-                command = f"COPY {table} FROM STDIN (FORMAT BINARY)"
-                with self._connection.cursor() as cursor:
-                    with cursor.copy(command.encode()) as copy:
-                        copy.write(rows.HEADER)
-                        for start in range(0, len(written), _ROWS_SENT_AT_ONCE):
-                            copy.write(b"".join(written[start : start + _ROWS_SENT_AT_ONCE]))
-                        copy.write(rows.TRAILER)
-                    assert cursor.rowcount == len(written), f"{cursor.rowcount} rows came into {table}"
+    def _copy(self, table: str, written: Sequence[bytes]) -> None:
+        """Rows that were decided; what the database refuses of them takes the whole batch along."""
+        if not written:
+            return
+        with self._connection.cursor() as cursor:
+            with cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
+                copy.write(rows.HEADER)
+                for start in range(0, len(written), _ROWS_SENT_AT_ONCE):
+                    copy.write(b"".join(written[start : start + _ROWS_SENT_AT_ONCE]))
+                copy.write(rows.TRAILER)
+            assert cursor.rowcount == len(written), f"{cursor.rowcount} rows came into {table}"
 
     def _post_case(self, case: Case) -> Refused | None:
         if self._connection.execute(statements.POST_CASE, case.row).rowcount == 1:

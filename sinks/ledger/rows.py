@@ -2,8 +2,8 @@
 
 COPY fills whole pages and plans nothing, which costs PostgreSQL a fifth less than INSERT … SELECT from a
 staging table, with all triggers. What an event says is laid out when it is read, as the tail of a row; what
-the ledger adds (numbers, accounts, commission) is its head. All of it fits the columns in `COPIES`, in their
-order.
+the ledger adds (numbers, accounts, commission) is its head. All of it fits the columns in `COPIES` and
+`TRANSFERS`, in their order.
 """
 
 from collections.abc import Iterable
@@ -31,11 +31,13 @@ COPIES = {
         "entries (entry_id, cashback_no, transition, step, event_id, event_at, payload_hash, silent, reason, "
         "case_id, actor, second_actor, note)"
     ),
-    "transfers": "transfers (entry_id, leg, debit_account, credit_account, asset, amount)",
     "webhook_messages": "webhook_messages (entry_id, event_id, body)",
     "webhook_queue": "webhook_queue (endpoint_id, cashback_no, step, entry_id)",
 }
-"""The tables with the columns that are copied into. Parents come first."""
+"""The tables with the columns that are copied into, but for the last one. Parents come first."""
+
+TRANSFERS = "transfers (entry_id, leg, debit_account, credit_account, asset, amount)"
+"""The last one: from its triggers on a batch holds the balances of its accounts."""
 
 Leg: TypeAlias = tuple[int, int, int]
 """Debit account, credit account, amount."""

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from confluent_kafka import Message
 
-from schemas.codec import decode
+from schemas.codec import decode, decode_fields
 from schemas.errors import Undecodable
 from schemas.money import AMOUNT_MAX, CURRENCIES, POINTS
 from schemas.times import EARLIEST, LATEST, Micros
-from schemas.webhooks import webhook_body
+from schemas.webhooks import creation_body, resolution_body
 from sinks.ledger.known import Reference
 from sinks.ledger.rows import NULL, blob, boolean, instant, int2, int4, int8, repeated_text, text
 
@@ -95,47 +95,61 @@ class Refused:
 Reading: TypeAlias = Created | Resolved | Reversed | Case | Refused
 
 _REVERSED = "REVERSED"
+_SAID = 12  # fields that CashbackCleared and CashbackReverted begin with alike
 _LATER_IN_CASES = {"state": "OPEN", "actor": None, "second_actor": None, "note": None}
 """Fields that cases got later, with what says nothing: cases posted before keep their hash."""
 
 
 def read(message: Message) -> Reading:
     """What `message` means to the ledger."""
+    value = message.value()
     try:
-        record, datum = decode(message.value())
+        record, fields, plain = decode_fields(value)
     except Undecodable as error:
         return Refused("undecodable", str(error))
     match record:
         case "CashbackCreated":
-            return _created(datum)
+            return _created(fields, plain)
         case "CashbackCleared":
-            return _resolved(record, "cleared", datum)
-        case "CashbackReverted" if datum["reason"] == _REVERSED:
-            return _reversed(record, datum)
+            return _resolved(record, "cleared", fields[:_SAID], None, fields[_SAID], plain)
         case "CashbackReverted":
-            return _resolved(record, "reverted", datum)
+            reason, silent, *by = fields[_SAID:]
+            if reason == _REVERSED:
+                return _reversed(fields[:_SAID], silent, _By(*by))
+            return _resolved(record, "reverted", fields[:_SAID], reason, silent, plain)
         case "ReversalCase":
-            return _case(datum)
+            return _case(decode(value)[1])
     return Refused("unexpected_record", f"{record} is not a record of this topic")
 
 
-def _created(event: dict[str, Any]) -> Created | Refused:
-    fault = _fault_of_creation(event)
-    if fault is not None:
-        return fault
-    live, partner, member = event["livemode"], event["partner_id"], event["member_id"]
-    merchant, asset, amount = event["merchant_id"], event["currency"], event["amount"]
-    cashback_id, transaction_id = event["cashback_transaction_id"], event["transaction_id"]
-    reference, clear_at, basket = event["transaction_ref"], event["clear_at"], event["basket_minor"]
-    employee, receipt, webhook = event["employee_id"], event["receipt_id"], event["webhook_id"]
-    program, version, sequence = event["program_id"], event["program_version"], event["sequence"]
-    body = webhook_body("CashbackCreated", event)
+def _created(fields: tuple[Any, ...], plain: bool) -> Created | Refused:
+    """`plain`: as `decode_fields` says; then little is left to look at."""
+    (
+        event_id, at, cashback_id, amount, asset, transaction_id, reference, source, partner, member,
+        merchant, program, version, sequence, live, clear_at, basket, employee, receipt, webhook, silent,
+    ) = fields  # fmt: skip
+    if not (plain and EARLIEST <= at < LATEST and 0 < amount <= AMOUNT_MAX and asset in ASSETS):
+        extras = (partner, member, merchant, program, employee or "", receipt or "", webhook or "")
+        texts = (event_id, cashback_id, transaction_id, reference, *extras)
+        if fault := _fault(at, texts) or _fault_of_money(amount, asset):
+            return fault
+    body = creation_body(
+        event_id=event_id,
+        at=at,
+        cashback_id=cashback_id,
+        amount=amount,
+        currency=asset,
+        transaction_id=transaction_id,
+        reference=reference,
+        source=source,
+    )
     payload_hash = _digest(
         body,
         f"{partner}\x1f{member}\x1f{merchant}\x1f{program}\x1f{employee or ''}\x1f{receipt or ''}"
         f"\x1f{webhook or ''}\x1f{version}\x1f{sequence}\x1f{live}\x1f{clear_at}\x1f{basket}",
-        event["silent"],
+        silent,
     )
+    event = text(event_id)
     bound = boolean(live) + repeated_text(partner) + text(reference) + text(transaction_id) + text(member)
     earned = text(cashback_id) + repeated_text(program) + int8(version) + int4(sequence)
     credit = int8(basket) + repeated_text(employee) + text(receipt) + text(webhook)
@@ -145,82 +159,109 @@ def _created(event: dict[str, Any]) -> Created | Refused:
         member,
         (live, partner, reference),
         (live, partner, merchant, member, asset),
-        event["timestamp"],
+        at,
         amount,
         payload_hash,
-        event["silent"],
+        silent,
         bound + repeated_text(merchant),
         earned + repeated_text(asset) + int8(amount) + instant(clear_at),
-        _entry("created", event, payload_hash) + NULL + credit,
-        text(event["event_id"]) + blob(body),
+        _entry("created", event, at, payload_hash, silent) + NULL + credit,
+        event + blob(body),
     )
 
 
-def _resolved(record: str, transition: str, event: dict[str, Any]) -> Resolved | Refused:
-    partner, member, merchant = event["partner_id"], event["member_id"], event["merchant_id"]
-    program, reason, live = event["program_id"], event.get("reason"), event["livemode"]
-    fault = _fault(event, (partner, member, merchant, program, reason or ""))
-    if fault is not None:
-        return fault
-    body = webhook_body(record, event)
+def _resolved(
+    record: str, transition: str, said: tuple[Any, ...], reason: str | None, silent: bool, plain: bool
+) -> Resolved | Refused:
+    (
+        event_id, at, cashback_id, transaction_id, reference, partner, member, merchant, program,
+        version, sequence, live,
+    ) = said  # fmt: skip
+    if not (plain and EARLIEST <= at < LATEST):
+        texts = (event_id, cashback_id, transaction_id, reference, partner, member, merchant, program)
+        if fault := _fault(at, texts):
+            return fault
+    body = resolution_body(
+        record,
+        event_id=event_id,
+        at=at,
+        cashback_id=cashback_id,
+        transaction_id=transaction_id,
+        reference=reference,
+    )
     payload_hash = _digest(
         body,
         f"{partner}\x1f{member}\x1f{merchant}\x1f{program}\x1f{reason or ''}"
-        f"\x1f{event['program_version']}\x1f{event['sequence']}\x1f{live}",
-        event["silent"],
+        f"\x1f{version}\x1f{sequence}\x1f{live}",
+        silent,
     )
+    event = text(event_id)
+    entry = _entry(transition, event, at, payload_hash, silent) + repeated_text(reason) + _WITHOUT_CREDIT
     return Resolved(
         transition,
-        event["cashback_transaction_id"],
-        event["transaction_id"],
+        cashback_id,
+        transaction_id,
         partner,
         live,
-        event["timestamp"],
+        at,
         payload_hash,
-        event["silent"],
-        _entry(transition, event, payload_hash) + repeated_text(reason) + _WITHOUT_CREDIT,
-        text(event["event_id"]) + blob(body),
+        silent,
+        entry,
+        event + blob(body),
     )
 
 
-def _reversed(record: str, event: dict[str, Any]) -> Reversed | Refused:
+class _By(NamedTuple):
+    """Whose word a reversal is."""
+
+    case_id: str | None
+    actor: str | None
+    second_actor: str | None
+    note: str | None
+
+
+def _reversed(said: tuple[Any, ...], silent: bool, by: _By) -> Reversed | Refused:
     """A reversal names its case, who approved it and why, or it is none."""
-    case_id, actor, second, note = (event[name] for name in ("case_id", "actor", "second_actor", "note"))
     for name in ("case_id", "actor", "note"):
-        if not event[name]:
+        if not getattr(by, name):
             return Refused("invalid", f"{name}: missing on a reversal")
-    partner, member, merchant = event["partner_id"], event["member_id"], event["merchant_id"]
-    program, reason, live = event["program_id"], event["reason"], event["livemode"]
-    fault = _fault(event, (partner, member, merchant, program, reason, case_id, actor, second or ""))
-    if fault is None and "\0" in note:
+    case_id, actor, second, note = by
+    (
+        event_id, at, cashback_id, transaction_id, reference, partner, member, merchant, program,
+        version, sequence, live,
+    ) = said  # fmt: skip
+    names = (partner, member, merchant, program, case_id or "", actor or "", second or "")
+    fault = _fault(at, (event_id, cashback_id, transaction_id, reference, *names))
+    if fault is None and "\0" in (note or ""):
         fault = Refused("invalid", "a text holds U+0000, which the database cannot keep")
     if fault is not None:
         return fault
-    body = webhook_body(record, event)
+    body = resolution_body(
+        "CashbackReverted",
+        event_id=event_id,
+        at=at,
+        cashback_id=cashback_id,
+        transaction_id=transaction_id,
+        reference=reference,
+    )
     payload_hash = _digest(
         body,
-        f"{partner}\x1f{member}\x1f{merchant}\x1f{program}\x1f{reason}"
-        f"\x1f{event['program_version']}\x1f{event['sequence']}\x1f{live}"
+        f"{partner}\x1f{member}\x1f{merchant}\x1f{program}\x1f{_REVERSED}"
+        f"\x1f{version}\x1f{sequence}\x1f{live}"
         f"\x1f{case_id}\x1f{actor}\x1f{second or ''}\x1f{note}",
-        event["silent"],
+        silent,
     )
+    event = text(event_id)
     who = text(case_id) + text(actor) + text(second) + text(note)
+    entry = _entry("reversed", event, at, payload_hash, silent) + repeated_text(_REVERSED) + who
     return Reversed(
-        event["cashback_transaction_id"],
-        event["transaction_id"],
-        partner,
-        live,
-        payload_hash,
-        event["silent"],
-        _entry("reversed", event, payload_hash) + repeated_text(reason) + who,
-        text(event["event_id"]) + blob(body),
+        cashback_id, transaction_id, partner, live, payload_hash, silent, entry, event + blob(body)
     )
 
 
-def _entry(transition: str, event: dict[str, Any], payload_hash: bytes) -> bytes:
-    """What all entries say first, as far as the event knows it."""
-    said = _STEPS[transition] + text(event["event_id"]) + instant(event["timestamp"])
-    return said + blob(payload_hash) + boolean(event["silent"])
+def _entry(transition: str, event: bytes, at: Micros, payload_hash: bytes, silent: bool) -> bytes:
+    """What all entries say first, as far as the event knows it. `event`: its id, laid out."""
+    return _STEPS[transition] + event + instant(at) + blob(payload_hash) + boolean(silent)
 
 
 def _case(event: dict[str, Any]) -> Case | Refused:
@@ -240,19 +281,7 @@ def _case(event: dict[str, Any]) -> Case | Refused:
     return Case(event | {"payload_hash": _digest(b"", rest, False)})
 
 
-def _fault_of_creation(event: dict[str, Any]) -> Refused | None:
-    amount, asset = event["amount"], event["currency"]
-    extras = (
-        event["partner_id"],
-        event["member_id"],
-        event["merchant_id"],
-        event["program_id"],
-        event["employee_id"] or "",
-        event["receipt_id"] or "",
-        event["webhook_id"] or "",
-    )
-    if fault := _fault(event, extras):
-        return fault
+def _fault_of_money(amount: int, asset: str) -> Refused | None:
     if not 0 < amount <= AMOUNT_MAX:
         return Refused("invalid", f"amount: {amount} is not between 1 and {AMOUNT_MAX}")
     if asset not in ASSETS:
@@ -260,16 +289,9 @@ def _fault_of_creation(event: dict[str, Any]) -> Refused | None:
     return None
 
 
-def _fault(event: dict[str, Any], extras: tuple[str, ...]) -> Refused | None:
-    if not EARLIEST <= event["timestamp"] < LATEST:
-        return Refused("invalid", f"timestamp: {event['timestamp']} µs lies outside the years 2000-2099")
-    texts = (
-        event["event_id"],
-        event["cashback_transaction_id"],
-        event["transaction_id"],
-        event["transaction_ref"],
-        *extras,
-    )
+def _fault(at: Micros, texts: tuple[str, ...]) -> Refused | None:
+    if not EARLIEST <= at < LATEST:
+        return Refused("invalid", f"timestamp: {at} µs lies outside the years 2000-2099")
     joined = "".join(texts)
     if "\0" in joined:
         return Refused("invalid", "a text holds U+0000, which the database cannot keep")

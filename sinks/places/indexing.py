@@ -1,7 +1,8 @@
 """Writes down under what each record about a payment is looked up, and where it lies."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 from confluent_kafka import Message
@@ -42,10 +43,11 @@ class Batch:
 
 
 class PlacesWork:
-    """Writes batches through the session it was given last."""
+    """Writes rows of the index."""
 
     name = SINK
     topics: tuple[Topic, ...] = (INPUTS, DECISIONS, QUARANTINE)
+    lanes = 1
     batch_records_max = BATCH_RECORDS_MAX
     # Nobody looks a payment up the moment it was made, and a commit costs as much as a hundred rows.
     calm_s = CALM_S
@@ -53,12 +55,11 @@ class PlacesWork:
     needs_all = False
 
     def __init__(self, _: Settings) -> None:
-        self._connection: psycopg.Connection | None = None
-        self._positions: Positions | None = None
+        pass
 
-    def prepare(self, connection: psycopg.Connection, positions: Positions) -> None:
-        """Write through this session from now on."""
-        self._connection, self._positions = connection, positions
+    def prepare(self, connection: psycopg.Connection, positions: Positions) -> Callable[[Batch], int]:
+        """What writes batches through this session."""
+        return partial(_write, connection, positions)
 
     def knows(self, connection: psycopg.Connection, message: Message) -> bool:
         """Whether there is a row of the record, if it is about a payment."""
@@ -72,20 +73,19 @@ class PlacesWork:
         """An empty batch."""
         return Batch()
 
-    def write(self, batch: Batch) -> int:
-        """Copy the rows in and move the positions, in one transaction; how many rows. Raises `Superseded`."""
-        assert self._connection is not None, "prepare first"
-        assert self._positions is not None
-        with self._connection.transaction():
-            self._positions.move(self._connection, batch.next_offsets)
-            with self._connection.cursor().copy(_COPY) as copy:
-                copy.set_types(_COPY_TYPES)
-                for row in batch.rows:
-                    copy.write_row(row)
-        self._positions.next_offsets |= batch.next_offsets
-        return len(batch.rows)
-
     def count(self, written: int) -> Mapping[str, int]:
         """Places written down."""
         metrics.places_total.inc(written)
         return {"places": written}
+
+
+def _write(connection: psycopg.Connection, positions: Positions, batch: Batch) -> int:
+    """Copy the rows in and move the positions, in one transaction; how many rows. Raises `Superseded`."""
+    with connection.transaction():
+        positions.move(connection, batch.next_offsets)
+        with connection.cursor().copy(_COPY) as copy:
+            copy.set_types(_COPY_TYPES)
+            for row in batch.rows:
+                copy.write_row(row)
+    positions.next_offsets |= batch.next_offsets
+    return len(batch.rows)

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import build
+from ops.settings import Settings
 from sinks.ledger.bench import LedgerBench
 from sinks.migrations import upgrade
 from sinks.reconcile import reconcile
@@ -14,7 +15,8 @@ from sinks.reconcile import reconcile
 
 def test_what_the_bench_counts_is_posted_half_created_and_half_resolved_with_webhooks(database: str) -> None:
     upgrade(database)
-    with LedgerBench(database, members=50, open_max=100, batch_events=500) as bench:
+    settings = Settings(ledger_batch_events=300)
+    with LedgerBench(database, members=50, open_max=100, settings=settings) as bench:
         copied = bench.copy(1_000)
         measured = bench.post(1_000), bench.post(1_001)
     assert [each.entries for each in (copied, *measured)] == [1_000, 1_000, 1_001]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import psycopg
 import pytest
@@ -65,11 +66,12 @@ class Log:
         """Full name of the topic of events."""
         return CASHBACK_EVENTS.full_name(self.settings.topic_prefix)
 
-    def publish(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Append events to `cashback-events`, in order, one partition."""
+    def publish(self, events: Sequence[tuple[str, dict[str, Any]]], *, partitions: int = 1) -> None:
+        """Append events to `cashback-events`, in order; members are spread over so many partitions."""
         for record, event in events:
             key = f"{event['partner_id']}:{event['member_id']}"
-            self.producer.produce(self.events, encode(record, event), key, partition=0)
+            partition = crc32(key.encode()) % partitions
+            self.producer.produce(self.events, encode(record, event), key, partition=partition)
         self.producer.flush(10)
 
     def publish_cases(self, cases: Sequence[dict[str, Any]]) -> None:

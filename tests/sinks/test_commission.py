@@ -67,7 +67,8 @@ def told(
                 rates.append(book.rate(account, at(when), flat_bps=900))
             else:
                 book.clear(account, at(when), amount)
-        book.write(connection)
+        book.record(connection)
+        book.move(connection)
     return rates
 
 
@@ -187,7 +188,7 @@ def test_two_sinks_cannot_record_two_rates(ledger_url: str, connection: psycopg.
         assert late.rate(one, at("2024-02-01"), flat_bps=111) == 111
         assert tell(connection, ("created", one, "2024-02-01", 1)) == [900]
         with pytest.raises(psycopg.errors.UniqueViolation):
-            late.write(other)
+            late.record(other)
     late.forget()
     assert told(late, connection, ("created", one, "2024-02-01", 1)) == [900]
     assert recorded(connection) == [("one", "2024-02", 0, 900)]
@@ -201,7 +202,8 @@ def test_a_rolled_back_batch_leaves_nothing_once_the_book_forgets(connection: ps
         book.begin(connection, earned=lambda: [(one, at("2024-02-01"))])
         book.clear(one, at("2024-01-31"), 10_000)
         assert book.rate(one, at("2024-02-01"), flat_bps=0) == 800
-        book.write(connection)
+        book.record(connection)
+        book.move(connection)
     book.forget()
     assert told(book, connection, ("created", one, "2024-02-01", 1)) == [1_000]
 

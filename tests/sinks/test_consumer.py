@@ -43,7 +43,7 @@ def test_a_ledger_killed_again_and_again_posts_everything_once(
     log: Log, processes: Processes, sql: Sql, ledger_url: str
 ) -> None:
     events = history(2_000)
-    log.publish(events)
+    log.publish(events, partitions=2)
     sql(
         "INSERT INTO webhook_endpoints (partner_id, livemode, url, secrets, event_types) "
         "VALUES ('shop', true, 'https://example.com/', '{x}', '{cashback.created,cashback.reverted}')"
@@ -70,14 +70,14 @@ def test_a_stopped_ledger_is_taken_over_and_exits_when_it_wakes(
 ) -> None:
     events = history(300)
     older = processes.start("sinks.ledger", sink_stale_ms=1_000)
-    log.publish(events[:200])
+    log.publish(events[:200], partitions=2)
     eventually(lambda: entries(sql) == 200, timeout_s=30)
     older.send_signal(signal.SIGSTOP)
     newer = processes.start("sinks.ledger", sink_stale_ms=1_000)
-    log.publish(events[200:400])
+    log.publish(events[200:400], partitions=2)
     eventually(lambda: entries(sql) == 400, timeout_s=30)
     older.send_signal(signal.SIGCONT)
-    log.publish(events[400:])
+    log.publish(events[400:], partitions=2)
     assert older.wait(15) == 1
     eventually(lambda: entries(sql) == len(events), timeout_s=15)
     assert newer.poll() is None
@@ -103,7 +103,7 @@ def test_a_second_ledger_waits_beside_the_first_and_goes_on_when_it_dies(
 
 def test_a_lost_session_is_replaced_and_nothing_is_lost(log: Log, processes: Processes, sql: Sql) -> None:
     events = history(1_000)
-    log.publish(events)
+    log.publish(events, partitions=2)
     sink = processes.start("sinks.ledger", ledger_batch_events=100)
     end_session = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
     for goal in (200, 600, 1_200):

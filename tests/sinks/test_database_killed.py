@@ -48,7 +48,7 @@ class Books:
         """A round of events more, each cashback created and resolved."""
         done = len(self.events) // 2
         more = history(done + CASHBACKS_A_ROUND)[len(self.events) :]
-        self.log.publish(more)
+        self.log.publish(more, partitions=2)
         self.events += more
 
     @property

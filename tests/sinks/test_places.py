@@ -34,13 +34,13 @@ class Index:
         self.positions.load(self.connection, {("inputs", 0): 0, ("decisions", 0): 0})
         become_writer(self.connection)
         self.work = PlacesWork(Settings())
-        self.work.prepare(self.connection, self.positions)
+        self._write = self.work.prepare(self.connection, self.positions)
 
     def write(self, topic: str, *values: bytes | None) -> int:
         batch = self.work.batch()
         for offset, value in enumerate(values, self.positions.next_offsets[topic, 0]):
             batch.add(Message(topic=topic, partition=0, offset=offset, key=b"k", value=value))
-        return self.work.write(batch)
+        return self._write(batch)
 
     def find(self, *references: int) -> list[Whereabouts]:
         return find(self.connection, references, ["inputs", "decisions"])

@@ -198,12 +198,23 @@ def test_a_batch_that_fails_leaves_the_offsets_where_they_were(book: Book, sql: 
 
 
 def test_an_older_instance_stops_at_the_first_statement(book: Book, ledger_url: str, sql: Sql) -> None:
-    older = Book(ledger_url, "older")
-    book.post(created())
+    newer = Book(ledger_url, "newer")
+    newer.post(created())
     with pytest.raises(Superseded):
-        older.post(created(), created("order-2"))
-    older.connection.close()
+        book.post(created(), created("order-2"))
+    newer.connection.close()
     assert sql("SELECT count(*) FROM entries") == [(1,)]
+
+
+def test_whoever_was_taken_over_posts_nothing_more_also_where_nothing_has_moved(
+    book: Book, ledger_url: str, sql: Sql
+) -> None:
+    newer = Book(ledger_url, "newer")
+    with pytest.raises(Superseded):
+        book.post(created())
+    assert sql("SELECT count(*) FROM entries") == [(0,)]
+    assert newer.post(created()).entries == 1
+    newer.connection.close()
 
 
 @pytest.mark.parametrize("change", CHANGES)
