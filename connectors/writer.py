@@ -15,6 +15,8 @@ from schemas.clock import clock_header
 from schemas.codec import encode
 from schemas.entitlements import Entitlement
 from schemas.entitlements import to_datum as entitlement_datum
+from schemas.parked import ParkedDecision
+from schemas.parked import to_datum as parked_datum
 from schemas.programs import ProgramSpec
 from schemas.programs import to_datum as program_datum
 from schemas.reversals import ReversalDecision
@@ -143,6 +145,16 @@ class InputsWriter:
         headers = [clock_header(decision.decided_at)] if self._event_clock else None
         value = encode("ReversalDecision", reversal_datum(decision))
         self._append(self._topic, value, decision.key, -1, headers)
+        self.written += 1
+
+    def write_parked_decision(self, decision: ParkedDecision, partition: int) -> None:
+        """Append one decision to the partition in which its event waits, whoever chose that one.
+
+        With clock=event `decided_at` is its stamp.
+        """
+        headers = [clock_header(decision.decided_at)] if self._event_clock else None
+        value = encode("ParkedDecision", parked_datum(decision))
+        self._append(self._topic, value, decision.key, partition, headers)
         self.written += 1
 
     def write_program(self, program: ProgramSpec) -> None:

@@ -44,7 +44,10 @@ COMMANDS = {
     "quarantine": Command(
         "ops.commands.quarantine:app", "See what was set aside; write it back, or discard it"
     ),
-    "parked": Command("ops.commands.parked:app", "See refunds that wait for their purchase"),
+    "parked": Command(
+        "ops.commands.parked:app",
+        "See refunds that wait for their purchase; discard them, or wait anew",
+    ),
     "why": Command("ops.commands.why:why", "Tell the life of one payment, and why it earned what it did"),
     "revoke": Command("ops.commands.revoke:revoke", "Take a cashback back, with who and why"),
     "reversals": Command("ops.commands.reversals:app", "Decide whether cleared cashbacks are taken back"),

@@ -19,8 +19,12 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 INPUT_OUTCOMES = (
     "judged", "applied", "duplicate", "conflict", "parked", "rejected", "program", "program_repeated", "tick",
+    "entitlement", "entitlement_repeated", "grant", "grant_repeated",
+    "revoked", "revocation_case", "revocation_repeated",
+    "reversal_approved", "reversal_declined", "reversal_repeated",
+    "parked_discarded", "parked_requeued", "parked_decision_repeated",
 )  # fmt: skip
-QUARANTINE_REASONS = ("undecodable", "rejected", "conflict", "parked_too_long")
+QUARANTINE_REASONS = ("undecodable", "rejected", "conflict", "parked_too_long", "discarded")
 LEDGER_REFUSALS = (
     "undecodable", "unexpected_record", "invalid", "conflict", "reference_taken", "created_missing",
     "resolved_otherwise", "not_cleared", "refused_by_database",
@@ -56,7 +60,7 @@ LABELS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cashback_inputs": {"outcome": INPUT_OUTCOMES},
     "cashback_quarantined": {"reason": QUARANTINE_REASONS},
     "cashback_quarantine_open_records": {"reason": QUARANTINE_REASONS},
-    "cashback_parked_ends": {"outcome": ("too_long", "conflict")},
+    "cashback_parked_ends": {"outcome": ("too_long", "conflict", "discarded")},
     "cashback_events": {"transition": ("created", "cleared", "reverted")},
     "cashback_exits": {"reason": (*EXIT_REASONS.values(), OTHER_EXIT)},
     "cashback_ledger_entries": {"transition": ("created", "resolved")},

@@ -33,6 +33,9 @@ CUT_HEADERS = frozenset({HEADERS_DROPPED, VALUE_BYTES, KEY_BYTES})
 REQUEUED_FROM = "cashback.requeued_from"
 """On a record of `inputs`: the place of the quarantined one it is a copy of."""
 
+PARKED = "Parked"
+"""Stands for the error where the record waited for its purchase before it was set aside."""
+
 REQUEUED = "REQUEUED"
 DISCARDED = "DISCARDED"
 
@@ -75,6 +78,11 @@ class Refusal:
     message: str
     error: str
     first_seen_ms: int
+
+    @property
+    def was_parked(self) -> bool:
+        """Whether the record waited for its purchase before."""
+        return self.error == PARKED
 
 
 def refusal_of(headers: Headers) -> Refusal:

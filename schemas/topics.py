@@ -40,7 +40,8 @@ INPUTS = Topic(
     name="inputs",
     key=MEMBER_KEY,
     records=(
-        *("Transaction", "Entitlement", "Program", "Tick", "Revocation", "ReversalDecision", "BudgetGrant"),
+        *("Transaction", "Entitlement", "Program", "Tick"),
+        *("Revocation", "ReversalDecision", "ParkedDecision", "BudgetGrant"),
     ),
     owner="connectors",
     purpose="All that happens to a member, in one order; the state of the system is a fold of it",

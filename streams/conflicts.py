@@ -13,3 +13,11 @@ class NotPending(Rejected):
 
 class NotDecidable(Rejected):
     """A decision on a reversal case that is not open, or not as it was looked at: not a sender's error."""
+
+
+class NotParked(Rejected):
+    """A decision on an event that does not wait for its purchase any more: not a sender's error."""
+
+
+class Untimely(Rejected):
+    """An event from too long ago or from the future."""

@@ -9,17 +9,17 @@ from contextlib import closing
 from functools import lru_cache, partial
 
 from ops.settings import Settings
-from schemas import codec, entitlements, grants, reversals, revocations
+from schemas import codec, entitlements, grants, parked, reversals, revocations
 from schemas.clock import clock_of
 from schemas.errors import Rejected, Undecodable
 from schemas.programs import ProgramSpec, ProgramsRefused, from_datum, to_datum
-from schemas.quarantine import first_seen_ms
+from schemas.quarantine import PARKED, first_seen_ms
 from schemas.silence import is_silent
 from schemas.times import DAY, MINUTE, Micros, to_iso
 from schemas.topics import BUDGET_REQUESTS, CASHBACK_EVENTS, DECISIONS, QUARANTINE, REVERSAL_CASES
 from schemas.transactions import Transaction, from_fields
 from streams import quarantine
-from streams.conflicts import Conflicting, NotDecidable, NotPending
+from streams.conflicts import Conflicting, NotDecidable, NotParked, NotPending, Untimely
 from streams.engine.fold import InputRecord, Send
 from streams.engine.store import Store
 from streams.leases import SERVING_KEY, LeasedBudgets
@@ -78,7 +78,7 @@ class TopicOutcomes:
             first_seen_ms=parked.arrived_at // 1_000,
             reason=reason,
             message=message,
-            error="Parked",
+            error=PARKED,
         )
         self._send(self._quarantine, who.member_key, parked.value, headers)
 
@@ -97,11 +97,7 @@ class TopicOutcomes:
         self._send(self._quarantine, key, value, [*kept, *headers])
 
 
-class Untimely(Rejected):
-    """An event from too long ago or from the future."""
-
-
-_NOT_OURS = (Conflicting, NotPending, NotDecidable, Untimely)
+_NOT_OURS = (Conflicting, NotPending, NotDecidable, NotParked, Untimely)
 """Whose fault it is, is plain: they say nothing of ours."""
 
 
@@ -185,20 +181,10 @@ class CashbackFold:
                 self._bad_run.good()
             elif name == "Program":
                 self._publish(record.value or b"")
-            elif name == "Revocation":
-                revocation = revocations.checked(codec.decode(record.value)[1])
-                _check_key(record, revocation.key)
-                self.log.revoke(revocation)
-            elif name == "ReversalDecision":
-                decision = reversals.checked(codec.decode(record.value)[1])
-                _check_key(record, decision.key)
-                self.log.decide_case(
-                    decision, lambda at: self._check_time("decided_at", at, self._seen_at(record))
-                )
             elif name == "BudgetGrant":
                 self._lend(grants.checked(codec.decode(record.value)[1]))
             else:
-                raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
+                self._hear(name, record)
         except Rejected as error:
             self._refuse(record, error)
 
@@ -207,6 +193,27 @@ class CashbackFold:
             self._kept_clock = self.log.clock
             self.store.put(CLOCK_KEY, self._kept_clock.to_bytes(8, "big"))
         self._report(self)
+
+    def _hear(self, name: str, record: InputRecord) -> None:
+        """Takes what people say. Raises `Rejected`."""
+
+        def admit(at: Micros) -> None:
+            self._check_time("decided_at", at, self._seen_at(record))
+
+        if name == "Revocation":
+            revocation = revocations.checked(codec.decode(record.value)[1])
+            _check_key(record, revocation.key)
+            self.log.revoke(revocation)
+        elif name == "ReversalDecision":
+            decision = reversals.checked(codec.decode(record.value)[1])
+            _check_key(record, decision.key)
+            self.log.decide_case(decision, admit)
+        elif name == "ParkedDecision":
+            word = parked.checked(codec.decode(record.value)[1])
+            _check_key(record, word.key)
+            self.log.decide_parked(word, admit)
+        else:
+            raise Rejected("value", f"{name} is not an input this version takes", "send a Transaction")
 
     def _lend(self, grant: Datum) -> None:
         if grant["partition"] != self.partition:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from schemas.entitlements import Entitlement
+from schemas.parked import ParkedDecision
 from schemas.program_files import contradictions
 from schemas.programs import ProgramSpec
 from schemas.reversals import ReversalDecision
@@ -22,6 +23,7 @@ from streams.judging import Judge
 from streams.leases import Waiting
 from streams.operators import Operators
 from streams.parked import ParkedIndex
+from streams.parking import Parking
 from streams.program import Catalogue, Program
 from streams.purchase import (
     Pair,
@@ -64,6 +66,7 @@ class MemberLog:
         self.counts: Counter[str] = Counter()
         self.settlement = Settlement(self.catalogue, self.judge, outcomes, self.counts)
         self._operators = Operators(rows, self.catalogue, self.settlement, self.counts, self._keep_said)
+        self._parking = Parking(rows, self.parked, outcomes, self.counts, self._keep)
         self._rows = rows
         self._outcomes = outcomes
         self._horizon = refund_horizon_days * DAY
@@ -109,6 +112,12 @@ class MemberLog:
         """As `Operators.decide`."""
         self._operators.decide(decision, admit)
 
+    def decide_parked(
+        self, decision: ParkedDecision, admit: Callable[[Micros], None] = lambda _: None
+    ) -> None:
+        """As `Parking.decide`."""
+        self._parking.decide(decision, admit)
+
     def transact(
         self,
         transaction: Transaction,
@@ -144,10 +153,9 @@ class MemberLog:
                 purchase.silent = True
             self._apply(who, purchase, transaction)
         else:
-            if row is None:
-                self.parked.wait(key, self.clock)
             self.counts["parked"] += 1
             refunds.park(purchase, transaction, self.clock, value, offset)
+            self._parking.note(key, purchase)
         due_at = self._keep(key, purchase, None if row is None else due_of(row))
         if due_at <= self.clock:
             self._fire_own(key)
@@ -222,9 +230,7 @@ class MemberLog:
         purchase = unpack(row)
         who = from_row_key(key)
         if purchase.parked:
-            for parked in refunds.overdue(purchase, due_at, self._patience):
-                self._outcomes.unparked(who, parked, "parked_too_long", "its purchase never came")
-                self.counts["parked_too_long"] += 1
+            self._parking.give_up(who, refunds.overdue(purchase, due_at, self._patience))
         resolved = False
         for pair in purchase.pairs:
             program = self.catalogue.get(pair.program_id, pair.version)
@@ -236,14 +242,9 @@ class MemberLog:
                 self.judge.cards.follow(who, purchase, pair, program, due_at)
         if resolved:
             purchase.touched_at = max(purchase.touched_at, due_at)
-        if purchase.parked:
-            self.parked.wait(key, purchase.parked[0].arrived_at)
-        else:
-            self.parked.leave(key)
-        if resolved or purchase.parked:
             self._keep(key, purchase, due_at)
         else:
-            self._rows.delete(key)
+            self._parking.keep(key, purchase, due_at)
         return True
 
     def _keep_said(self, purchase: Purchase, who: PurchaseId, row: bytes) -> None:
@@ -266,7 +267,7 @@ class MemberLog:
         """
         due_at = 0
         for parked in purchase.parked:
-            at = parked.arrived_at + self._patience
+            at = parked.waits_since + self._patience
             due_at = min(due_at, at) if due_at else at
         for pair in purchase.pairs:
             if pair.pending:

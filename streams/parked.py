@@ -6,7 +6,7 @@ from schemas.times import Micros
 
 
 class ParkedIndex:
-    """Row keys by the arrival of their oldest parked event. Rebuilt from the rows at a restore."""
+    """Row keys by when their oldest parked event began to wait. Rebuilt from the rows at a restore."""
 
     def __init__(self) -> None:
         self._since: dict[bytes, Micros] = {}
@@ -16,16 +16,17 @@ class ParkedIndex:
         return len(self._since)
 
     def wait(self, key: bytes, since: Micros) -> None:
-        """Notes that the oldest event parked under `key` arrived at `since`."""
-        self._since[key] = since
-        heappush(self._heap, (since, key))
+        """Notes that the oldest event parked under `key` waits since then."""
+        if self._since.get(key) != since:
+            self._since[key] = since
+            heappush(self._heap, (since, key))
 
     def leave(self, key: bytes) -> None:
         """Nothing is parked under `key` any more."""
         self._since.pop(key, None)
 
     def oldest_at(self) -> Micros | None:
-        """Arrival of the oldest parked event of all; None when there is none."""
+        """Since when the oldest parked event of all waits; None when there is none."""
         while self._heap and self._since.get(self._heap[0][1]) != self._heap[0][0]:
-            heappop(self._heap)  # its purchase came, or was given up
+            heappop(self._heap)  # its purchase came or was given up, or it waits anew
         return self._heap[0][0] if self._heap else None

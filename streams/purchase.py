@@ -132,7 +132,10 @@ class Pair(msgspec.Struct, array_like=True, gc=False):
 
 
 class Parked(msgspec.Struct, array_like=True, gc=False):
-    """A refund, void or decline that waits for its purchase, with the bytes it came in."""
+    """A refund, void or decline that waits for its purchase, with the bytes it came in.
+
+    `anew_at`: since when it waits anew; 0 when nobody let it, also in rows from before anybody could.
+    """
 
     kind: int
     part_id: str | None
@@ -142,6 +145,12 @@ class Parked(msgspec.Struct, array_like=True, gc=False):
     arrived_at: Micros
     value: bytes
     offset: int
+    anew_at: Micros = 0
+
+    @property
+    def waits_since(self) -> Micros:
+        """When the time began that it is waited for."""
+        return self.anew_at or self.arrived_at
 
 
 class Purchase(msgspec.Struct, array_like=True, gc=False):

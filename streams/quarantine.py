@@ -18,7 +18,7 @@ def headers(
 ) -> Headers:
     """Headers of a quarantined record.
 
-    `reason` is undecodable, rejected, conflict or parked_too_long; `message` is for people.
+    `reason` is undecodable, rejected, conflict, parked_too_long or discarded; `message` is for people.
     """
     return [
         (said.ORIGIN_TOPIC, topic.encode()),

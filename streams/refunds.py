@@ -1,7 +1,10 @@
 """Stage: refunds, voids and declines: parked until their purchase is known, cases after clearing."""
 
+from schemas.parked import ParkedDecision
+from schemas.quarantine import REQUEUED
 from schemas.times import Micros
 from schemas.transactions import DECLINED, KINDS, REFUNDED, VOIDED, Transaction
+from streams.conflicts import NotParked
 from streams.purchase import KIND_CODES, CaseState, Cleared, Pair, Parked, Purchase, record_fact
 
 TAKES_BACK = frozenset({REFUNDED, VOIDED, DECLINED})
@@ -39,11 +42,34 @@ def join(purchase: Purchase) -> list[Parked]:
 
 def overdue(purchase: Purchase, now: Micros, patience: Micros) -> list[Parked]:
     """Takes out the parked events that waited for `patience`, forgotten as if they never came."""
-    late = [parked for parked in purchase.parked if parked.arrived_at + patience <= now]
+    late = [parked for parked in purchase.parked if parked.waits_since + patience <= now]
     for parked in late:
-        purchase.parked.remove(parked)
-        _forget(purchase, parked)
+        take_out(purchase, parked)
     return late
+
+
+def take_out(purchase: Purchase, parked: Parked) -> None:
+    """Takes out one parked event, forgotten as if it never came."""
+    purchase.parked.remove(parked)
+    _forget(purchase, parked)
+
+
+def decided_on(purchase: Purchase, decision: ParkedDecision) -> Parked | None:
+    """The parked event that a decision is about; None when it is a repetition, and there is nothing to do.
+
+    A decision is about what waited when it was made: one that is not later than the waiting was said before.
+    Raises `NotParked` when the purchase has come, or when nothing is there that could wait anew.
+    """
+    of = f"{decision.kind} of {decision.external_id}"
+    if purchase.merchant_id:
+        problem = f"the {of} does not wait: its purchase is known"
+        raise NotParked("external_id", problem, "see with `cashback why` whether it has joined")
+    identity = (KIND_CODES[decision.kind], decision.part_id)
+    found = next((each for each in purchase.parked if (each.kind, each.part_id) == identity), None)
+    if found is None and decision.action == REQUEUED:
+        problem = f"no {of} waits that could wait anew"
+        raise NotParked("kind", problem, "look for it with `cashback quarantine list`")
+    return None if found is None or decision.decided_at <= found.waits_since else found
 
 
 def count_over_refund(purchase: Purchase) -> bool:

@@ -87,12 +87,12 @@ class SimulationResult:
 
     def unparked(self, who: PurchaseId, parked: Parked, reason: str, message: str) -> None:
         named = f"{KINDS[parked.kind]} of {who.external_id}"
-        if reason == "parked_too_long":
-            remedy = "look whether its external_id is that of the purchase"
-            self.unmatched.append(Bad("transactions", parked.offset, Rejected(named, message, remedy)))
-        else:
+        if reason == "conflict":
             contradiction = Rejected(named, message, "send it again, corrected")
             self.conflicts.append(Bad("transactions", parked.offset, contradiction))
+        else:
+            remedy = "look whether its external_id is that of the purchase"
+            self.unmatched.append(Bad("transactions", parked.offset, Rejected(named, message, remedy)))
 
 
 def simulate(

@@ -8,8 +8,12 @@ from ops import metrics
 from schemas.times import SECOND
 from streams.fold import CashbackFold
 
-_PARKED_ENDS = {"parked_too_long": "too_long", "parked_conflict": "conflict"}
-_QUARANTINED = {"parked_too_long": "parked_too_long", "parked_conflict": "conflict"}
+_PARKED_ENDS = {"parked_too_long": "too_long", "parked_conflict": "conflict", "parked_discarded": "discarded"}
+_QUARANTINED = {
+    "parked_too_long": "parked_too_long",
+    "parked_conflict": "conflict",
+    "parked_discarded": "discarded",
+}
 _TRANSITIONS = {"CashbackCreated": "created", "CashbackCleared": "cleared", "CashbackReverted": "reverted"}
 
 
@@ -81,5 +85,7 @@ def _tell(name: str, grown: int) -> None:
     elif name in _PARKED_ENDS:
         metrics.quarantined_total.labels(_QUARANTINED[name]).inc(grown)
         metrics.parked_ends_total.labels(_PARKED_ENDS[name]).inc(grown)
+        if name in metrics.INPUT_OUTCOMES:  # not the clock or the purchase ended it, but an input of its own
+            metrics.inputs_total.labels(name).inc(grown)
     else:
         metrics.inputs_total.labels(name).inc(grown)

@@ -1,24 +1,43 @@
 """`cashback parked`."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from heapq import nsmallest
 from typing import Annotated
 
 import typer
 
+from connectors.quarantine import Desk, Words
 from ops.commands.listing import age_text, print_table
-from ops.commands.options import LISTED, AsJson, Brokers
+from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Brokers, Database, Why
 from ops.commands.quarantine_text import show_row
+from ops.commands.resolving import conclude, done_before, refuse
+from ops.commands.speaking import BOOKED_S_MAX, seen_in_time
+from ops.quarantine.answers import Answer, Answers, Refused, Said, SetAside, WaitsAnew
+from ops.quarantine.deciding import LookedUp, decision_on, keep_record, look_up, partitions_with, write
 from ops.quarantine.parked import Waiting, read_parked
 from ops.reachable import kafka_here
+from ops.settings import Settings
 from ops.why.amounts import money
 from schemas.errors import Rejected
-from schemas.quarantine import Place
-from schemas.times import SECOND, to_iso
+from schemas.quarantine import DISCARDED, REQUEUED, Place
+from schemas.times import DAY, SECOND, to_iso
+from sinks.audit import check_words
+from sinks.database import WRITER_ROLE, session
 
 app = typer.Typer(no_args_is_help=True)
+
+AT_ONCE = 500
+"""So many are decided on at once, each answered before the command ends."""
+
+Partner = Annotated[str | None, typer.Option(help="Only those of this partner")]
+Places = Annotated[
+    list[str] | None, typer.Argument(metavar="PLACE", help="partition:offset, as `list` shows it")
+]
+Every = Annotated[bool, typer.Option("--all", help="Instead of places: all that wait, oldest first")]
+Most = Annotated[int, typer.Option(min=1, max=ANY_NUMBER, help="With --all: so many at most, the oldest")]
 
 
 @dataclass(frozen=True)
@@ -42,8 +61,8 @@ class Row:
 
 @app.command("list")
 def list_command(
-    partner: Annotated[str | None, typer.Option(help="Only those of this partner")] = None,
-    most: Annotated[int, typer.Option(min=1, max=100_000, help="So many at most, the oldest")] = LISTED,
+    partner: Partner = None,
+    most: Annotated[int, typer.Option(min=1, max=ANY_NUMBER, help="So many at most, the oldest")] = LISTED,
     as_json: AsJson = False,
     brokers: Brokers = None,
 ) -> None:
@@ -52,16 +71,7 @@ def list_command(
     They join their purchase when it comes. One that waits too long goes to the quarantine.
     """
     settings = kafka_here(brokers=brokers)
-    total = 0
-
-    def wanted() -> Iterator[Waiting]:
-        nonlocal total
-        for each in read_parked(settings):
-            if partner in (None, each.purchase.partner_id):
-                total += 1
-                yield each
-
-    oldest = nsmallest(most, wanted(), key=lambda each: (each.event.arrived_at, each.place))
+    oldest, total = _oldest(settings, partner, most)
     rows = [_row(each, settings.parked_days) for each in oldest]
     if as_json:
         typer.echo(json.dumps({"parked": [asdict(row) for row in rows], "total": total}))
@@ -84,13 +94,185 @@ def show(
     """Show one parked event with everything its sender said."""
     settings = kafka_here(brokers=brokers)
     wanted = Place.parse(place)
-    found = next((each for each in read_parked(settings) if each.place == wanted), None)
+    parked = read_parked(settings, [wanted.partition])
+    found = next((each for each in parked if each.place == wanted), None)
     if found is None:
         raise Rejected(
             "place", f"{place} is not parked", "look with `cashback parked list`: it may have joined"
         )
     said = asdict(_row(found, settings.parked_days))
     show_row(said, found.purchase.member_key, found.event.value, as_json=as_json)
+
+
+@app.command()
+def discard(
+    actor: Actor,
+    reason: Why,
+    places: Places = None,
+    every: Every = False,
+    partner: Partner = None,
+    most: Most = AT_ONCE,
+    as_json: AsJson = False,
+    brokers: Brokers = None,
+    database: Database = None,
+) -> None:
+    """Give events up that wait for their purchase. Each goes to the quarantine, and is closed there.
+
+    Their purchase will not know of them; sent again, or requeued from there, they are taken as new ones. When
+    it was interrupted, run it again with the same places: it does what is left to do.
+    """
+    words = _words(actor, reason)
+    settings = kafka_here(brokers=brokers, database_url=database)
+    wanted = _chosen(settings, places, every, partner, most)
+    with Answers(settings, partitions_with(settings, wanted)) as answers:
+        found = look_up(settings, wanted)
+        faults = _gone(wanted, found)
+        faults |= done_before(dict(found.given_up), found.resolutions, "there is nothing to discard")
+        refuse(faults, nothing_is_done=not every)
+        decided = _decide(settings, found.without(faults), DISCARDED, words, answers)
+    failures = {said.place: why for said in decided if (why := _not_discarded(said, answers)) is not None}
+    closed = [place for place in wanted if place not in faults and place not in failures]
+    done = Desk(settings).discard(closed, words)
+    done.failures |= failures
+    conclude(done, faults, as_json=as_json)
+
+
+@app.command()
+def requeue(
+    actor: Actor,
+    reason: Why,
+    places: Places = None,
+    every: Every = False,
+    partner: Partner = None,
+    most: Most = AT_ONCE,
+    as_json: AsJson = False,
+    brokers: Brokers = None,
+    database: Database = None,
+) -> None:
+    """Let events wait for their purchase anew, as long from now on as if they had only come.
+
+    They join it by themselves when it comes; this is for those whose time would be over before.
+    """
+    words = _words(actor, reason)
+    settings = kafka_here(brokers=brokers, database_url=database)
+    wanted = _chosen(settings, places, every, partner, most)
+    with Answers(settings, partitions_with(settings, wanted)) as answers:
+        found = look_up(settings, wanted)
+        faults = _gone(wanted, found)
+        for place, lying in found.given_up.items():
+            faults[place] = (
+                f"it is in the quarantine ({lying.record.refusal.reason}); "
+                f"write it back with `cashback quarantine requeue {place}`"
+            )
+        refuse(faults, nothing_is_done=not every)
+        decided = _decide(settings, found.without(faults), REQUEUED, words, answers)
+    until: dict[Place, str] = {}
+    failures: dict[Place, str] = {}
+    for said in decided:
+        match answers.found.get(said.place):
+            case WaitsAnew(event):
+                until[said.place] = to_iso(event.waits_since + settings.parked_days * DAY)
+            case answer:
+                failures[said.place] = _why_not(answer)
+    _tell_requeued(until, failures, faults, as_json=as_json)
+
+
+def _oldest(settings: Settings, partner: str | None, most: int) -> tuple[list[Waiting], int]:
+    """The `most` oldest parked events, of one partner or of all, and how many there are."""
+    total = 0
+
+    def wanted() -> Iterator[Waiting]:
+        nonlocal total
+        for each in read_parked(settings):
+            if partner in (None, each.purchase.partner_id):
+                total += 1
+                yield each
+
+    oldest = nsmallest(most, wanted(), key=lambda each: (each.event.arrived_at, each.place))
+    return oldest, total
+
+
+def _chosen(
+    settings: Settings, places: list[str] | None, every: bool, partner: str | None, most: int
+) -> list[Place]:
+    """What a command is about: the places it was given, or all that wait."""
+    if bool(places) == every:
+        raise typer.BadParameter("give either places, or --all")
+    if places:
+        if partner is not None:
+            raise typer.BadParameter("--partner chooses among --all")
+        return [Place.parse(text) for text in dict.fromkeys(places)]
+    oldest, total = _oldest(settings, partner, most)
+    if total > len(oldest):
+        typer.echo(f"{total - len(oldest)} more are parked: run this again, or give --most", err=True)
+    return [each.place for each in oldest]
+
+
+def _tell_requeued(
+    until: dict[Place, str], failures: dict[Place, str], faults: dict[Place, str], *, as_json: bool
+) -> None:
+    """Tell what waits until when, and what does not (exit code 1). `faults` were told already."""
+    if as_json:
+        requeued = [{"place": str(place), "waits_until": at} for place, at in until.items()]
+        not_done = {str(place): why for place, why in sorted((faults | failures).items())}
+        typer.echo(json.dumps({"requeued": requeued, "failures": not_done}))
+    else:
+        for place, at in until.items():
+            typer.echo(f"{place} waits anew, until {at}")
+        for place, why in sorted(failures.items()):
+            typer.echo(f"{place}: {why}", err=True)
+    if failures or faults:
+        raise typer.Exit(1)
+
+
+def _words(actor: str, reason: str) -> Words:
+    """Raises `Rejected` unless the input log, the quarantine and the audit log can all keep them."""
+    check_words(actor=actor, reason=reason)
+    return Words(actor, reason, time.time_ns() // 1_000)
+
+
+def _gone(wanted: Sequence[Place], found: LookedUp) -> dict[Place, str]:
+    """Why nothing can be decided on places where nothing waits or was given up."""
+    return {
+        place: "it is not parked; look with `cashback parked list`, it may have joined its purchase"
+        for place in wanted
+        if place not in found.waiting and place not in found.given_up
+    }
+
+
+def _decide(settings: Settings, found: LookedUp, action: str, words: Words, answers: Answers) -> list[Said]:
+    """Set down who decides, say it for those that wait, and wait until the worker has answered."""
+    decided = [decision_on(settings, each, action, words) for _, each in sorted(found.waiting.items())]
+    values = {place: each.event.value for place, each in found.waiting.items()}
+    values |= {place: lying.record.value for place, lying in found.given_up.items()}
+    act = "discard" if action == DISCARDED else "requeue"
+    with session(settings.database_url, f"parked {act}", role=WRITER_ROLE) as connection:
+        keep_record(connection, settings, values, act, words)
+    if decided:
+        write(settings, decided)
+        seen_in_time(lambda: answers.look(decided) or None)
+    return decided
+
+
+def _not_discarded(said: Said, answers: Answers) -> str | None:
+    """None when it lies in the quarantine, whether by this decision or by the end of its time just before."""
+    answer = answers.found.get(said.place)
+    return None if isinstance(answer, SetAside) else _why_not(answer)
+
+
+def _why_not(answer: Answer | None) -> str:
+    match answer:
+        case Refused(message):
+            return f"it was refused: {message}"
+        case SetAside(reason):
+            return f"it went to the quarantine before ({reason})"
+        case WaitsAnew():
+            return "somebody let it wait anew meanwhile; look at it again"
+        case None:
+            return (
+                f"it is decided but not answered after {BOOKED_S_MAX:.0f} s, is a worker running? "
+                "Run this again to see what became of it"
+            )
 
 
 def _row(waiting: Waiting, parked_days: int) -> Row:

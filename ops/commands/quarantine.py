@@ -8,12 +8,13 @@ from typing import Annotated
 import psycopg
 import typer
 
-from connectors.quarantine import Desk, Resolved, Words
+from connectors.quarantine import Desk, Words
 from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Brokers, Database, Why, one_of, since_ms
 from ops.commands.quarantine_text import show_row, show_rows
+from ops.commands.resolving import Found, conclude, done_before, refuse
 from ops.metrics import LEDGER_REFUSALS, QUARANTINE_REASONS
-from ops.quarantine.listing import OPEN, Row, Wanted, row_of, select, status_of
-from ops.quarantine.reading import Lying, Resolutions, read_quarantine, read_resolutions, require_topics
+from ops.quarantine.listing import Row, Wanted, row_of, select
+from ops.quarantine.reading import Resolutions, read_quarantine, read_resolutions, require_topics
 from ops.quarantine.refusals import PREFIX, read_refusals
 from ops.reachable import kafka_here
 from ops.settings import Settings
@@ -140,10 +141,10 @@ def requeue(
     desk = Desk(settings)
     faults = {place: why for place, each in found.items() if (why := desk.why_it_stays(each.record))}
     if not again:
-        faults |= _done_before(found, resolutions, "give --again to requeue it all the same")
-    _refuse(faults, nothing_is_done=not every)
+        faults |= done_before(found, resolutions, "give --again to requeue it all the same")
+    refuse(faults, nothing_is_done=not every)
     wanted = [lying.record for place, lying in found.items() if place not in faults]
-    _conclude(desk.requeue(wanted, words), faults, as_json=as_json)
+    conclude(desk.requeue(wanted, words), faults, as_json=as_json)
 
 
 @app.command()
@@ -163,11 +164,8 @@ def discard(
     words = Words(actor, reason, _now_ms() * 1_000)
     settings = kafka_here(brokers=brokers)
     resolutions, found = _chosen(settings, places, every, Wanted(reason_is, partner, since_ms(since)), most)
-    _refuse(_done_before(found, resolutions, "there is nothing to discard"), nothing_is_done=True)
-    _conclude(Desk(settings).discard(list(found), words), {}, as_json=as_json)
-
-
-Found = dict[Place, Lying]
+    refuse(done_before(found, resolutions, "there is nothing to discard"), nothing_is_done=True)
+    conclude(Desk(settings).discard(list(found), words), {}, as_json=as_json)
 
 
 def _of_stream(settings: Settings, wanted: Wanted, most: int) -> tuple[list[Row], int]:
@@ -218,45 +216,6 @@ def _find(settings: Settings, places: list[Place]) -> tuple[Resolutions, Found]:
             remedy = "look for its place with `cashback quarantine list --all`"
             raise Rejected("place", f"{place} is not in the quarantine", remedy)
     return read_resolutions(settings), found
-
-
-def _done_before(found: Found, resolutions: Resolutions, remedy: str) -> dict[Place, str]:
-    faults = {}
-    for place, lying in found.items():
-        if (status := status_of(lying, resolutions)) != OPEN:
-            last = resolutions[place][-1]
-            faults[place] = (
-                f"{status} by {last.actor} at {to_iso(last.resolved_at)} ({last.reason}); {remedy}"
-            )
-    return faults
-
-
-def _refuse(faults: dict[Place, str], *, nothing_is_done: bool) -> None:
-    for place, why in sorted(faults.items()):
-        typer.echo(f"{place}: {why}", err=True)
-    if faults and nothing_is_done:
-        typer.echo("nothing was done", err=True)
-        raise typer.Exit(1)
-
-
-def _conclude(done: Resolved, faults: dict[Place, str], *, as_json: bool) -> None:
-    failures = {str(place): why for place, why in sorted({**faults, **done.failures}.items())}
-    if as_json:
-        resolved = [
-            asdict(each) | {"place": str(each.place), "resolved_at": to_iso(each.resolved_at)}
-            for each in done.resolutions
-        ]
-        typer.echo(json.dumps({"resolutions": resolved, "failures": failures}))
-    else:
-        for each in done.resolutions:
-            copy = f", its copy is {each.place.partition}:{each.requeued_offset}"
-            typer.echo(
-                f"{each.place} {each.action.lower()}{copy if each.requeued_offset is not None else ''}"
-            )
-        for place, why in sorted(done.failures.items()):
-            typer.echo(f"{place}: {why}", err=True)
-    if failures:
-        raise typer.Exit(1)
 
 
 def _show_refusal(settings: Settings, place: str, *, as_json: bool) -> None:

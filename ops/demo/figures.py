@@ -161,7 +161,7 @@ class Probe:
             setattr(figures, transition, total("cashback_events_total", transition))
         figures.duplicates = total("cashback_inputs_total", "duplicate")
         figures.quarantined = total("cashback_inputs_total", "conflict", "rejected") + total(
-            "cashback_parked_ends_total", "too_long", "conflict"
+            "cashback_parked_ends_total", "too_long", "conflict", "discarded"
         )
         figures.posted = total("cashback_ledger_entries_total")
         figures.decided = self.committed() - self._decided_before

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ops.oracle.entitlements import FAMILIES, End, Grant, read_entitlement
 from ops.oracle.facts import BadLineError, Fact, micros, read_fact
+from ops.oracle.parked import ParkedWord, is_parked_word, read_parked_word
 from ops.oracle.reversals import Decision, is_decision, read_decision
 from ops.oracle.revocations import Revocation, is_revocation, read_revocation
 from schemas.times import EARLIEST
 
-Content: TypeAlias = Fact | Grant | End | Revocation | Decision
+Content: TypeAlias = Fact | Grant | End | Revocation | Decision | ParkedWord
 LogRecord: TypeAlias = tuple[object, Mapping[str, Any]] | tuple[object, Mapping[str, Any], bool]
 """Clock (ISO 8601 or µs), input, and whether it is silent (false where it is left out)."""
 
@@ -51,12 +52,14 @@ def log_inputs(records: Iterable[LogRecord], bad: list[tuple[int, str]]) -> Iter
 
 
 def read(line: Mapping[str, Any]) -> Content:
-    """A payment, entitlement, revocation or reversal decision, by its fields. Raises `BadLineError`."""
+    """A payment, or what is said beside payments, by its fields. Raises `BadLineError`."""
     kind = line.get("kind")
     if isinstance(kind, str) and kind in FAMILIES:
         return read_entitlement(line)
     if is_decision(line):
         return read_decision(line)
+    if is_parked_word(line):
+        return read_parked_word(line)
     if is_revocation(line):
         return read_revocation(line)
     return read_fact(line)

@@ -7,6 +7,7 @@ from typing import Any
 from ops.oracle.entitlements import End, Grant, read_entitlement
 from ops.oracle.facts import DAY, Arrival, BadLineError, Fact, Purchase, micros
 from ops.oracle.inputs import Input, LogRecord, file_inputs, log_inputs
+from ops.oracle.parked import Heard, ParkedWord
 from ops.oracle.result import Recomputation
 from ops.oracle.reversals import Decision
 from ops.oracle.revocations import Revocation
@@ -52,7 +53,8 @@ def recompute_log(
     """Recompute a log whose records carry their clock: (ISO 8601 or µs, input) or (…, input, silent).
 
     An input is a payment; with a `kind` of CLIPPED, UNCLIPPED, AIRDROPPED or REVOKED an entitlement; with
-    `revoked_at` and `sequence` an operator's revocation. Each counts from its place in the log. A purchase
+    `revoked_at` and `sequence` an operator's revocation; with `decision` accounting's word on a case; with
+    `action` somebody's on what waits for its purchase. Each counts from its place in the log. A purchase
     is silent when the record that opened it is.
 
     `window` is what production accepts of the past and the future; None accepts all.
@@ -88,7 +90,7 @@ def _recompute(
             if place in standings:
                 now, silent = standings[place]
                 walk.stand(content.purchase, now, silent=silent)
-        else:
+        elif not isinstance(content, ParkedWord):
             result.fates[place] = _take(walk, content, clock, window)
         walk.pass_time(clock)
     walk.pass_time(final_clock)
@@ -101,15 +103,17 @@ def _standings(
 ) -> dict[int, tuple[Standing, bool]]:
     """How each purchase stands after each record of it that counts, and whether it is silent, by place.
 
-    Which of its facts count depends on nothing but its own facts and the clock.
+    Which of its facts count depends on nothing but its own facts, what people say of them, and the clock.
     """
-    by_purchase: defaultdict[Purchase, list[Arrival]] = defaultdict(list)
+    by_purchase: defaultdict[Purchase, list[Arrival | Heard]] = defaultdict(list)
     silent = set()
     for place, clock, content, is_silent in inputs:
         if isinstance(content, Fact):
             by_purchase[content.purchase].append(Arrival(place, clock, content))
             if is_silent:
                 silent.add(place)
+        elif isinstance(content, ParkedWord):
+            by_purchase[content.purchase].append(Heard(place, clock, content))
     found: dict[int, tuple[Standing, bool]] = {}
     for own in by_purchase.values():
         rows, fates = account_for(own, parked_us=parked_us, final_clock=final_clock, window=window)

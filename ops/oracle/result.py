@@ -10,14 +10,16 @@ from ops.oracle.facts import Purchase
 
 FATES = (
     *("bad", "judged", "applied", "duplicate", "conflict", "untimely"),
-    *("joined", "misplaced", "expired", "parked"),
+    *("joined", "misplaced", "expired", "discarded", "parked"),
     *("entitlement", "entitlement_repeated", "entitlement_conflict", "entitlement_bad"),
     *("revoked", "revocation_case", "revocation_repeated", "revocation_refused"),
     *("reversal_approved", "reversal_declined", "reversal_repeated", "reversal_refused"),
+    *("parked_discarded", "parked_requeued", "parked_decision_repeated", "parked_decision_refused"),
 )
 """What becomes of an input in the end; joined to parked had to wait for their purchase.
 
-entitlement_bad are the bad lines of a file of entitlements; in a log they are bad like others.
+parked_discarded and what follows it are of those who decided on what waited. entitlement_bad are the bad
+lines of a file of entitlements; in a log they are bad like others.
 """
 
 PENDING, CLEARED, REVERTED = "PENDING", "CLEARED", "REVERTED"

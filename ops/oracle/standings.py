@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ops.oracle.facts import OPENING_KINDS, TAKING_KINDS, Arrival, Fact
+from ops.oracle.parked import Heard
+
+Identity = tuple[str, str | None]
 
 
 class Standing(NamedTuple):
@@ -47,52 +50,94 @@ class Window(NamedTuple):
 
 
 def account_for(
-    arrived: Sequence[Arrival], *, parked_us: int, final_clock: int, window: Window | None = None
+    arrived: Sequence[Arrival | Heard], *, parked_us: int, final_clock: int, window: Window | None = None
 ) -> Account:
     """Sort one purchase's arrivals into the facts that count and the fates of the others.
 
     Fates: applied, duplicate, conflict, untimely; of what had to wait for its purchase: joined, misplaced
-    (a conflict when the purchase came), expired (waited longer than `parked_us`), parked (still waits).
+    (a conflict when the purchase came), expired (waited longer than `parked_us`), discarded, parked (still
+    waits); of what was said about it: parked_discarded, parked_requeued, parked_decision_repeated,
+    parked_decision_refused.
     """
-    facts: list[Fact] = []
-    waiting: list[Arrival] = []
-    said: dict[tuple[str, str | None], Fact] = {}
-    standings: list[Standing] = []
-    fates: dict[int, str] = {}
+    sorting = _Sorting(parked_us, window)
     for arrival in arrived:
-        place, clock, fact = arrival
-        while waiting and waiting[0].clock + parked_us <= clock:
-            old = waiting.pop(0)
-            del said[old.fact.identity]
-            fates[old.place] = "expired"
-        identity = fact.identity
-        if identity in said:
-            fates[place] = "duplicate" if said[identity] == fact else "conflict"
-        elif facts and _elsewhere(fact, facts[0]):
-            fates[place] = "conflict"
-        elif window is not None and not window.holds(arrival):
-            fates[place] = "untimely"
-        elif not facts and fact.kind in TAKING_KINDS:
-            waiting.append(arrival)
-            said[identity] = fact
-            fates[place] = "parked"
+        sorting.pass_time(arrival.clock)
+        if isinstance(arrival, Heard):
+            sorting.fates[arrival.place] = sorting.decide(arrival)
         else:
-            facts.append(fact)
-            said[identity] = fact
-            fates[place] = "applied"
-            for early in waiting:
-                if _elsewhere(early.fact, facts[0]):
-                    del said[early.fact.identity]
-                    fates[early.place] = "misplaced"
-                else:
-                    facts.append(early.fact)
-                    fates[early.place] = "joined"
-            waiting = []
-            standings.append(standing(facts, Arrival(place, clock, fact)))
-    for late in waiting:
-        if late.clock + parked_us <= final_clock:
-            fates[late.place] = "expired"
-    return Account(standings, fates)
+            sorting.take(arrival)
+    sorting.pass_time(final_clock)
+    return Account(sorting.standings, sorting.fates)
+
+
+class _Sorting:
+    """Where the facts of one purchase stand after those that were sorted so far."""
+
+    def __init__(self, parked_us: int, window: Window | None) -> None:
+        self.standings: list[Standing] = []
+        self.fates: dict[int, str] = {}
+        self._parked_us = parked_us
+        self._window = window
+        self._facts: list[Fact] = []
+        self._said: dict[Identity, Fact] = {}
+        self._waiting: dict[Identity, Arrival] = {}
+        self._since: dict[Identity, int] = {}
+
+    def pass_time(self, clock: int) -> None:
+        """What has waited too long is forgotten."""
+        for identity, since in list(self._since.items()):
+            if since + self._parked_us <= clock:
+                self._forget(identity, "expired")
+
+    def decide(self, heard: Heard) -> str:
+        """Somebody decides on a fact that waits; what became of that."""
+        word, identity = heard.word, heard.word.identity
+        if self._facts or (identity not in self._since and not word.is_discard):
+            return "parked_decision_refused"
+        if identity not in self._since or word.decided_at <= self._since[identity]:
+            return "parked_decision_repeated"
+        if self._window is not None and not self._window.spans(word.decided_at, clock=heard.clock):
+            return "parked_decision_refused"
+        if word.is_discard:
+            self._forget(identity, "discarded")
+            return "parked_discarded"
+        self._since[identity] = word.decided_at
+        return "parked_requeued"
+
+    def take(self, arrival: Arrival) -> None:
+        """Sorts a fact."""
+        place, clock, fact = arrival
+        identity = fact.identity
+        if identity in self._said:
+            self.fates[place] = "duplicate" if self._said[identity] == fact else "conflict"
+        elif self._facts and _elsewhere(fact, self._facts[0]):
+            self.fates[place] = "conflict"
+        elif self._window is not None and not self._window.holds(arrival):
+            self.fates[place] = "untimely"
+        elif not self._facts and fact.kind in TAKING_KINDS:
+            self._said[identity] = fact
+            self._waiting[identity], self._since[identity] = arrival, clock
+            self.fates[place] = "parked"
+        else:
+            self._facts.append(fact)
+            self._said[identity] = fact
+            self.fates[place] = "applied"
+            self._join()
+            self.standings.append(standing(self._facts, arrival))
+
+    def _join(self) -> None:
+        """What waited for the purchase is taken, now that it is known."""
+        for identity, early in list(self._waiting.items()):
+            if _elsewhere(early.fact, self._facts[0]):
+                self._forget(identity, "misplaced")
+            else:
+                self._facts.append(early.fact)
+                self.fates[early.place] = "joined"
+        self._waiting, self._since = {}, {}
+
+    def _forget(self, identity: Identity, fate: str) -> None:
+        self.fates[self._waiting.pop(identity).place] = fate
+        del self._since[identity], self._said[identity]
 
 
 def standing(facts: Sequence[Fact], latest: Arrival) -> Standing:

@@ -1,6 +1,6 @@
 """Refunds, voids and declines that wait in the workers' state for a purchase nobody has told of yet."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ops import topics
@@ -36,16 +36,19 @@ class Waiting:
 
     def until(self, parked_days: int) -> Micros:
         """When it goes to the quarantine."""
-        return self.event.arrived_at + parked_days * DAY
+        return self.event.waits_since + parked_days * DAY
 
 
-def read_parked(settings: Settings) -> Iterator[Waiting]:
-    """All parked events, partition by partition, as the changelog has them. Reads all of it.
+def read_parked(settings: Settings, partitions: Collection[int] | None = None) -> Iterator[Waiting]:
+    """The parked events of some or of all partitions, one after the other, as the changelog has them.
 
-    Raises KafkaException, `TopicsDiffer`, and `LogUnreadable` for a changelog of another version of the rows.
+    Reads all of it. Raises KafkaException, `TopicsDiffer`, and `LogUnreadable` for a changelog of another
+    version of the rows.
     """
     topics.check(settings, (STATE,))
     for partition in range(topics.partitions_of(STATE, settings)):
+        if partitions is not None and partition not in partitions:
+            continue
         log = Partition(settings.brokers, STATE.full_name(settings.topic_prefix), partition)
         try:
             yield from _waiting(log, f"{STATE.full_name(settings.topic_prefix)}[{partition}]")

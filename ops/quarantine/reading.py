@@ -48,7 +48,7 @@ def read_quarantine(settings: Settings, *, since_ms: int = 0) -> Iterator[Lying]
             low, high = log.bounds()
             begin = max(low, log.offset_since(since_ms)) if since_ms else low
             for message in log.read(begin, high):
-                if (lying := _lying(message)) is not None:
+                if (lying := lying_in(message)) is not None:
                     yield lying
         finally:
             log.close()
@@ -67,7 +67,8 @@ def read_resolutions(settings: Settings) -> Resolutions:
     return done
 
 
-def _lying(message: Message) -> Lying | None:
+def lying_in(message: Message) -> Lying | None:
+    """The quarantined record in a message; None when no refusal put it there."""
     headers = headers_of(message)
     try:
         refusal = refusal_of(headers)

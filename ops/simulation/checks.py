@@ -27,9 +27,11 @@ FATES_SET_ASIDE = {
     "untimely": "rejected",
     "misplaced": "conflict",
     "expired": "parked_too_long",
+    "discarded": "discarded",
     "entitlement_conflict": "conflict",
     "revocation_refused": "rejected",
     "reversal_refused": "rejected",
+    "parked_decision_refused": "rejected",
 }
 """Why an input is in the quarantine in the end, by what the recomputation says became of it."""
 
@@ -40,6 +42,8 @@ _COUNTED = (
     *("entitlement", "entitlement_repeated", "entitlement_conflict"),
     *("revoked", "revocation_case", "revocation_repeated", "revocation_refused"),
     *("reversal_approved", "reversal_declined", "reversal_repeated", "reversal_refused"),
+    *("discarded", "parked_discarded", "parked_requeued"),
+    *("parked_decision_repeated", "parked_decision_refused"),
 )
 
 
@@ -126,7 +130,7 @@ class StepChecks:
 
 
 def _decided_at(log: PartitionLog) -> frozenset[int]:
-    return frozenset(line["decided_at"] for _, line in log.lines if "decided_at" in line)
+    return frozenset(line["decided_at"] for _, line in log.lines if "decision" in line)
 
 
 def _tick(published: Published, row: bytes | None, *, clock: int) -> None:

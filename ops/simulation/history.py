@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from ops.oracle.terms import Terms
-from ops.simulation import arrivals, reversals, said
+from ops.simulation import arrivals, parked, reversals, said
 from ops.simulation.arrivals import Draw, Item, Line
 from ops.simulation.programs import STARTS
 from schemas.clock import CLOCK_HEADER, clock_header
@@ -79,6 +79,8 @@ def make_history(seed: int, without: frozenset[int] = frozenset()) -> History:
     items += payments
     items += said.grants(draw, start, versions, payments, partitions)
     items += said.revocations(draw, versions, payments, partitions)
+    # By numbers of its own: the seeds of before it are the same histories, where it says nothing.
+    items += parked.decisions(Random(f"parked {seed}").random, start, payments, partitions)
     items += reversals.decisions(draw, start, versions, items, partitions)
     items += arrivals.spoilt(draw, payments, partitions)
     items.sort(key=lambda item: item.at)

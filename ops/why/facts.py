@@ -14,7 +14,7 @@ ProgramKey = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One Transaction, Revocation or ReversalDecision of the input log, unchecked.
+    """One Transaction, Revocation, ReversalDecision or ParkedDecision of the input log, unchecked.
 
     `arrived_at`: by the clock of the log. `silent`: loaded as history, nobody is told. `requeued_from`: it is
     a copy of the quarantined record of that place.

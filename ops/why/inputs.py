@@ -1,11 +1,12 @@
 """What became of each input of a purchase, by the rules of dedup and parking, and what they come to. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from ops.why.facts import Input
+from schemas.quarantine import DISCARDED
 from schemas.transactions import AUTHORIZED, SETTLED, Transaction, payload_hash
 from streams.purchase import Purchase, record_fact
 
@@ -60,9 +61,12 @@ def standing(told: Iterable[Told]) -> Purchase:
 
 
 def _fate(each: Input, opener: Input | None, seen: dict[Any, bytes]) -> Fate:
+    datum = each.datum
+    if each.record == "Transaction":
+        # What was discarded and comes again may be discarded again.
+        seen.pop(_discarded(datum), None)
     if each.refusal is not None:
         return Fate.REFUSED
-    datum = each.datum
     identity: tuple[Any, ...]
     if each.record == "Revocation":
         identity, digest = (datum["program_id"], datum["sequence"]), b""
@@ -70,6 +74,9 @@ def _fate(each: Input, opener: Input | None, seen: dict[Any, bytes]) -> Fate:
         identity, digest = tuple(datum.values()), b""
         # What was wanted back and is decided may be wanted back again.
         seen.pop((datum["program_id"], datum["sequence"]), None)
+    elif each.record == "ParkedDecision":
+        is_discard = datum["action"] == DISCARDED
+        identity, digest = _discarded(datum) if is_discard else tuple(datum.values()), b""
     else:
         identity = (datum["kind"], datum["part_id"])
         digest = payload_hash(Transaction(**datum))
@@ -81,6 +88,11 @@ def _fate(each: Input, opener: Input | None, seen: dict[Any, bytes]) -> Fate:
     if opener is None:
         return Fate.PARKED
     return Fate.JOINED if each.place < opener.place else Fate.TAKEN
+
+
+def _discarded(datum: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Under what it is noted that an event was discarded while it waited."""
+    return DISCARDED, datum["kind"], datum["part_id"]
 
 
 def _opens(each: Input) -> bool:

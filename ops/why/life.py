@@ -132,6 +132,8 @@ def _is_alive(state: str) -> bool:
 def _unopened(told: Sequence[Told]) -> Iterator[str]:
     if any(each.fate is Fate.PARKED for each in told):
         yield "Parked: refunds or voids wait here for a purchase that has not come"
+    elif any(each.input.refusal is not None and each.input.refusal.reason == "discarded" for each in told):
+        yield "Discarded: refunds or voids waited here for a purchase that has not come"
     elif told:
         yield "Nothing of it was accepted: every input is in the quarantine"
 

@@ -65,8 +65,23 @@ def _reversal(datum: Any) -> str:
     return f"{datum['decision']} by {who}: {which} ({datum['reason']})"
 
 
-_TIMES = {"Transaction": "occurred_at", "Revocation": "revoked_at", "ReversalDecision": "decided_at"}
-_SAID = {"Transaction": _transaction, "Revocation": _revocation, "ReversalDecision": _reversal}
+def _parked(datum: Any) -> str:
+    part = "" if datum["part_id"] is None else f" {datum['part_id']}"
+    return f"{datum['action']} by {datum['actor']}: the parked {datum['kind']}{part} ({datum['reason']})"
+
+
+_TIMES = {
+    "Transaction": "occurred_at",
+    "Revocation": "revoked_at",
+    "ReversalDecision": "decided_at",
+    "ParkedDecision": "decided_at",
+}
+_SAID = {
+    "Transaction": _transaction,
+    "Revocation": _revocation,
+    "ReversalDecision": _reversal,
+    "ParkedDecision": _parked,
+}
 
 
 def _fate(each: Told, at: int) -> Iterator[Detail]:
@@ -89,7 +104,7 @@ def _fate(each: Told, at: int) -> Iterator[Detail]:
 def _figures(each: Told) -> dict[str, Any]:
     source = each.input
     said = {**source.datum, "record": source.record, "fate": each.fate.name, "silent": source.silent}
-    for name in _TIMES.values():
+    for name in set(_TIMES.values()):
         if name in said:
             said[name] = to_iso(said[name])
     said["arrived_at"] = to_iso(source.arrived_at)

@@ -17,6 +17,7 @@ _EXTERNAL_ID = {
     "Transaction": "external_id",
     "Revocation": "external_id",
     "ReversalDecision": "external_id",
+    "ParkedDecision": "external_id",
     "Decision": "transaction_ref",
 }
 """Records about one payment, and the field that holds the partner's id of it."""

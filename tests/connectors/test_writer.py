@@ -11,6 +11,7 @@ from ops.demo.grocer import PROGRAMS_FILE
 from ops.settings import Settings
 from schemas.clock import Headers, clock_of
 from schemas.codec import decode
+from schemas.parked import ParkedDecision, checked
 from schemas.program_files import read_programs
 from schemas.programs import from_datum
 from schemas.revocations import Revocation
@@ -80,6 +81,19 @@ def test_what_is_written_silently_says_so_on_every_payment(
         writer.write(payment(external_id="new"))
     said = [is_silent(cast(Any, record.headers()) or ()) for record in read_all("inputs")]
     assert said == [True, False]
+
+
+def test_a_decision_on_a_parked_event_goes_to_the_partition_where_that_waits(
+    settings: Settings, read_all: ReadAll
+) -> None:
+    said = ParkedDecision("publisher", "ann", "order-1", "REFUNDED", None, "DISCARDED", "eve", "so", START)
+    with InputsWriter(settings) as writer:
+        for partition in range(3):
+            writer.write_parked_decision(said, partition)
+    records = read_all("inputs")
+    assert [record.partition() for record in records] == [0, 1, 2]
+    assert {(record.key(), clock(record)) for record in records} == {(b"publisher:ann", START)}
+    assert checked(decode(records[0].value())[1]) == said
 
 
 def test_programs_come_before_payments_in_every_partition_and_stand_in_the_catalogue(

@@ -92,6 +92,13 @@ def deciding(
     return line | {"decided_at": feb(*when.split())} | fields
 
 
+def on_parked(when: str, external_id: str, action: str = "DISCARDED", **fields: Any) -> Line:
+    """Somebody decides on Ann's refund that waits."""
+    line: Line = {"partner_id": "bank", "member_id": "ann", "external_id": external_id, "kind": "REFUNDED"}
+    line |= {"part_id": None, "action": action, "actor": "pat", "reason": "a mistake"}
+    return line | {"decided_at": feb(*when.split())} | fields
+
+
 def logged(*lines: Line) -> list[tuple[str, Line]]:
     """Records of a log whose clock is event time."""
     times = ("occurred_at", "granted_at", "revoked_at", "decided_at")

@@ -27,6 +27,8 @@ KINDS = (
     *("entitlement", "entitlement_repeated", "entitlement_conflict"),
     *("revocation", "revoked", "revocation_case", "revocation_repeated", "revocation_refused"),
     *("reversal", "reversal_approved", "reversal_declined", "reversal_repeated", "reversal_refused"),
+    *("parked decision", "parked_discarded", "parked_requeued", "discarded"),
+    *("parked_decision_repeated", "parked_decision_refused"),
     *("clock behind", "damaged clock"),
     # what becomes of it
     *("judged", "applied", "duplicate", "conflict", "untimely", "joined", "misplaced", "expired", "parked"),

@@ -79,16 +79,20 @@ def test_what_is_about_a_payment_is_found_and_the_rest_is_only_passed(
     }
     revocation |= {"sequence": 1, "actor": "ops", "reason": "fraud", "revoked_at": 1_700_000_000_000_000}
     tick = encode("Tick", {"emitted_at": 1_700_000_000_000_000})
+    word = {name: revocation[name] for name in ("partner_id", "member_id", "external_id", "actor", "reason")}
+    word |= {"kind": "REFUNDED", "action": "DISCARDED", "decided_at": 1_700_000_000_000_000}
     values = (bytes_of(payment("order-1")), tick, b"not ours", None, encode("Revocation", revocation))
-    assert index.write("inputs", *values, bytes_of(payment("order-2"))) == 3
+    others = (bytes_of(payment("order-2")), encode("ParkedDecision", word))
+    assert index.write("inputs", *values, *others) == 4
     assert index.write("decisions", decided("order-1")) == 1
     assert index.find(SHARED) == [
         Whereabouts("decisions", 0, 0),
         Whereabouts("inputs", 0, 0),
         Whereabouts("inputs", 0, 4),
+        Whereabouts("inputs", 0, 6),
     ]
     assert index.find(reference(False, "bank", "order-1"), reference(True, "shop", "order-1")) == []
-    assert index.positions.next_offsets == {("inputs", 0): 6, ("decisions", 0): 1}
+    assert index.positions.next_offsets == {("inputs", 0): 7, ("decisions", 0): 1}
 
 
 def test_an_older_instance_writes_nothing(opened: Callable[[str], Index], sql: Sql) -> None:

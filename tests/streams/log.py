@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from schemas import reversals, revocations
+from schemas import parked, reversals, revocations
 from schemas.entitlements import from_json as entitlement
 from schemas.errors import Rejected
 from schemas.programs import parse_program
@@ -25,13 +25,22 @@ _SAID: Line = {
     "actor": "eve",
     "reason": "fraud",
 }
+_WORD: Line = {
+    "partner_id": "bank",
+    "member_id": "ann",
+    "external_id": "t1",
+    "kind": "REFUNDED",
+    "part_id": None,
+    "actor": "eve",
+    "reason": "sent by mistake",
+}
 
 
 class Log:
     """Its clock stands at the latest time that was said."""
 
     def __init__(self, *programs: Line, entitlements: tuple[Line, ...] = ()) -> None:
-        rows = MemoryRows()
+        self.rows = rows = MemoryRows()
         self.result = SimulationResult()
         self.log = MemberLog(rows, self.result, WholeBudgets(rows), refund_horizon_days=180, parked_days=60)
         for program in programs:
@@ -53,6 +62,8 @@ class Log:
             with suppress(Rejected):
                 if "decision" in line:
                     self.log.decide_case(reversals.checked(line))
+                elif "action" in line:
+                    self.log.decide_parked(parked.checked({"part_id": None, **line}))
                 elif "sequence" in line:
                     self.log.revoke(revocations.checked(line))
                 elif "granted_at" in line or "revoked_at" in line:
@@ -84,6 +95,19 @@ class Log:
 
     def decline(self, at: str, revision: int = 1, **fields: Any) -> "Log":
         return self.decide("DECLINED", at, revision, **fields)
+
+    def decide_parked(self, action: str, at: str, /, **fields: Any) -> "Log":
+        """Somebody decides on what waits; by default on the refund of t1 without a part."""
+        self.wait(at)
+        said = _WORD | {"action": action, "decided_at": self.log.clock} | fields
+        self.log.decide_parked(parked.checked(said))
+        return self
+
+    def discard(self, at: str, **fields: Any) -> "Log":
+        return self.decide_parked("DISCARDED", at, **fields)
+
+    def requeue(self, at: str, **fields: Any) -> "Log":
+        return self.decide_parked("REQUEUED", at, **fields)
 
     @property
     def cases(self) -> list[str]:

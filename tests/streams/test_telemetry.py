@@ -7,8 +7,10 @@ from prometheus_client import REGISTRY, generate_latest
 
 from schemas.codec import encode
 from schemas.programs import parse_program, to_datum
+from schemas.times import MINUTE
 from streams.telemetry import WorkerTelemetry
 from tests.streams.test_fold import NOW, Partition, Record, transaction
+from tests.streams.test_parking import decided
 from tests.streams.told import campaign, payment
 
 SECOND_MS = 1_000
@@ -64,6 +66,26 @@ def test_quarantined_inputs_are_counted_by_reason(telemetry: WorkerTelemetry) ->
     )
     told = {reason: value("cashback_quarantined_total", reason=reason) - before[reason] for reason in reasons}
     assert told == dict.fromkeys(reasons, 1)
+
+
+def test_a_discarded_event_is_counted_where_it_ends_and_the_decision_as_an_input(
+    telemetry: WorkerTelemetry,
+) -> None:
+    def told() -> list[float]:
+        return [
+            value("cashback_parked_ends_total", outcome="discarded"),
+            value("cashback_quarantined_total", reason="discarded"),
+            value("cashback_inputs_total", outcome="parked_discarded"),
+            value("cashback_inputs_total", outcome="parked_requeued"),
+            value("cashback_inputs_total", outcome="parked_decision_repeated"),
+        ]
+
+    before = told()
+    refund = transaction(payment("REFUNDED", 100, "02-01T11:00"))
+    anew, twice = decided("REQUEUED"), [decided(decided_at=NOW + 2 * MINUTE)] * 2
+    commit(telemetry, Partition(), refund, anew, *twice)
+    assert [now - then for now, then in zip(told(), before, strict=True)] == [1, 1, 1, 1, 1]
+    assert value("cashback_parked_purchases", partition="0") == 0
 
 
 def test_the_oldest_parked_event_shows_how_long_it_waits(telemetry: WorkerTelemetry) -> None:

@@ -38,6 +38,28 @@ def test_what_was_quarantined_opens_nothing_and_counts_nothing() -> None:
     assert standing(all_told).gross == 200
 
 
+def test_what_was_discarded_while_it_waited_is_set_aside_and_may_come_and_be_discarded_again() -> None:
+    gone = refusal("discarded", "discarded by ann: a mistake")
+    datum = {
+        "kind": "REFUNDED",
+        "part_id": None,
+        "action": "DISCARDED",
+        "actor": "ann",
+        "reason": "a mistake",
+    }
+    word = Input(Place(3, 2), "ParkedDecision", datum | {"decided_at": BOUGHT}, BOUGHT)
+    first, again = event(1, "REFUNDED", 100, refusal=gone), event(4, "REFUNDED", 100, refusal=gone)
+    twice, later = replace(word, place=Place(3, 3)), replace(word, place=Place(3, 5))
+    assert told(first, word, twice, again, later, event(6, "SETTLED", 300)) == [
+        *(Fate.REFUSED, Fate.TAKEN, Fate.REPEATED),
+        *(Fate.REFUSED, Fate.TAKEN, Fate.TAKEN),
+    ]
+    anew = replace(word, datum={**word.datum, "action": "REQUEUED"})
+    waits = event(1, "REFUNDED", 100)
+    assert told(waits, anew, replace(anew, place=Place(3, 3))) == [Fate.PARKED, Fate.TAKEN, Fate.REPEATED]
+    assert standing(fates([waits, anew, event(6, "SETTLED", 300)])).net == 200
+
+
 def test_a_second_revocation_of_the_same_cashback_changes_nothing() -> None:
     datum = {"program_id": "one", "sequence": 1, "actor": "ann", "reason": "fraud", "revoked_at": BOUGHT}
     one = Input(Place(3, 5), "Revocation", datum, BOUGHT)

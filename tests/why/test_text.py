@@ -4,9 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from ops.why.facts import Behind, Facts, Unbooked
+from ops.why.facts import Behind, Facts, Input, Unbooked
 from ops.why.life import life_of
 from ops.why.text import as_json, lines
+from schemas.quarantine import Place
 from schemas.times import DAY, MINUTE
 from tests.why.payment import BOUGHT, decision, event, program, refusal, whole, word
 
@@ -114,6 +115,17 @@ def test_a_parked_refund_and_a_payment_that_was_set_aside_say_so() -> None:
     wrong = refusal("rejected", "currency: 'EUT' is no currency; send three capitals")
     aside = replace(alone, inputs=(event(1, "SETTLED", 100, refusal=wrong),))
     assert outcome(aside).startswith("Nothing of it was accepted")
+
+
+def test_a_refund_that_was_discarded_while_it_waited_says_by_whom_and_why() -> None:
+    said = {"kind": "REFUNDED", "part_id": "r1", "action": "DISCARDED", "actor": "ann", "reason": "a mistake"}
+    word = Input(Place(3, 2), "ParkedDecision", said | {"decided_at": BOUGHT + DAY}, BOUGHT + DAY)
+    gone = refusal("discarded", "discarded by ann: a mistake")
+    refund = event(1, "REFUNDED", 100, part_id="r1", refusal=gone)
+    life = life_of(Facts("bank", "ann", "order-17", livemode=True, inputs=(refund, word)))
+    assert life.outcome[0].startswith("Discarded: ")
+    assert [step.said for step in life.steps][1] == "DISCARDED by ann: the parked REFUNDED r1 (a mistake)"
+    assert "discarded: discarded by ann: a mistake" in [each.said for each in life.steps[0].details]
 
 
 def test_only_what_changed_is_told_of_a_later_decision() -> None:
