@@ -165,12 +165,15 @@ class CashbackFold:
             if name == "Transaction":
                 transaction = from_fields(fields, plain=plain)
                 _check_key(record, transaction.key)
-                admit, silent = self._check_age, False
+                admit, silent, seen_at = self._check_age, False, None
                 if record.headers:
                     silent = is_silent(record.headers)
                     if self._by_broker_clock:
-                        admit = partial(self._check_age, seen_at=self._seen_at(record))
-                self.log.transact(transaction, record.value or b"", record.offset, admit, silent=silent)
+                        seen_at = self._seen_at(record)
+                        admit = partial(self._check_age, seen_at=seen_at)
+                self.log.transact(
+                    transaction, record.value or b"", record.offset, admit, silent=silent, seen_at=seen_at
+                )
                 self._bad_run.good()
             elif name == "Tick":
                 self.counts["tick"] += 1

@@ -126,11 +126,12 @@ class MemberLog:
         admit: Callable[[Transaction], None] = lambda _: None,
         *,
         silent: bool = False,
+        seen_at: Micros | None = None,
     ) -> None:
         """Passes one valid transaction through the stages; `value` and `offset` say where it came from.
 
         `admit` may reject an event that was never seen. `silent`: nobody is told of a purchase it opens.
-        Raises `Rejected` before anything is changed.
+        `seen_at`: when it first came, if that was before now. Raises `Rejected` before anything is changed.
         """
         who = identity(transaction)
         key = row_key(who)
@@ -154,7 +155,7 @@ class MemberLog:
             self._apply(who, purchase, transaction)
         else:
             self.counts["parked"] += 1
-            refunds.park(purchase, transaction, self.clock, value, offset)
+            refunds.park(purchase, transaction, self.clock, value, offset, seen_at)
             self._parking.note(key, purchase)
         due_at = self._keep(key, purchase, None if row is None else due_of(row))
         if due_at <= self.clock:

@@ -134,7 +134,8 @@ class Pair(msgspec.Struct, array_like=True, gc=False):
 class Parked(msgspec.Struct, array_like=True, gc=False):
     """A refund, void or decline that waits for its purchase, with the bytes it came in.
 
-    `anew_at`: since when it waits anew; 0 when nobody let it, also in rows from before anybody could.
+    `arrived_at`: when it first came. `anew_at`: since when it waits anew, because somebody let it or it was
+    requeued; 0 when neither, also in rows from before that was noted.
     """
 
     kind: int

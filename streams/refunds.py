@@ -11,8 +11,19 @@ TAKES_BACK = frozenset({REFUNDED, VOIDED, DECLINED})
 """Kinds that never raise a reward, and open a reversal case where one cleared."""
 
 
-def park(purchase: Purchase, transaction: Transaction, clock: Micros, value: bytes, offset: int) -> None:
-    """Keeps an event whose purchase is unknown; `value` are the bytes it came in."""
+def park(
+    purchase: Purchase,
+    transaction: Transaction,
+    clock: Micros,
+    value: bytes,
+    offset: int,
+    seen_at: Micros | None = None,
+) -> None:
+    """Keeps an event whose purchase is unknown; `value` are the bytes it came in.
+
+    One that was requeued waits anew, and was first seen at `seen_at`.
+    """
+    first_at = clock if seen_at is None else min(seen_at, clock)
     purchase.parked.append(
         Parked(
             kind=KIND_CODES[transaction.kind],
@@ -20,9 +31,10 @@ def park(purchase: Purchase, transaction: Transaction, clock: Micros, value: byt
             merchant_id=transaction.merchant_id,
             currency=transaction.currency,
             amount=transaction.amount_minor or 0,
-            arrived_at=clock,
+            arrived_at=first_at,
             value=value,
             offset=offset,
+            anew_at=clock if first_at < clock else 0,
         )
     )
 

@@ -50,6 +50,24 @@ def test_a_refund_that_was_given_up_joins_its_purchase_when_it_is_requeued_after
     assert len(partition.quarantined()) == 1
 
 
+def test_a_refund_that_is_given_up_again_and_again_stays_as_old_as_it_is_and_may_be_requeued_each_time() -> (
+    None
+):
+    partition = Partition(Settings(clock="broker", max_age_days=35))
+    partition.take(program(), REFUND)
+    for days in (61, 122, 183):
+        at = (NOW + days * DAY) // 1_000
+        partition.take(Record(encode("Tick", {"emitted_at": NOW}), timestamp=at))
+        said = last_refusal(partition)
+        assert (said["cashback.reason"], said["cashback.first_seen"]) == (
+            b"parked_too_long",
+            b"%d" % (NOW // 1_000),
+        )
+        partition.take(requeued(REFUND, said, offset=days, timestamp=at))
+    assert len(partition.quarantined()) == 3
+    assert partition.fold.log.parked.oldest_at() == NOW + 183 * DAY
+
+
 def test_the_age_of_a_payment_counts_from_when_it_was_first_seen() -> None:
     partition = Partition(Settings(clock="broker", max_age_days=35))
     wrong = Record(PURCHASE.value, key=b"bank:ben", offset=3)
