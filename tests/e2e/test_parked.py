@@ -11,6 +11,7 @@ import pytest
 from connectors.quarantine import Desk
 from connectors.writer import InputsUnavailable, InputsWriter
 from ops.commands import parked, speaking
+from ops.partitions.grow import grow
 from ops.quarantine.answers import Said
 from ops.quarantine.deciding import write
 from ops.settings import Settings
@@ -20,6 +21,7 @@ from schemas.transactions import from_json
 from tests.e2e.bad_inputs import AT, payment, program
 from tests.e2e.pipeline import Pipeline
 from tests.e2e.test_quarantine import cashback, events
+from tests.e2e.test_rebuild import directory
 from tests.e2e.test_why import lives
 from tests.e2e.watch import INPUT, Watch
 from tests.eventually import eventually
@@ -239,6 +241,36 @@ def audited(pipeline: Pipeline) -> list[tuple[Any, ...]]:
         return connection.execute(
             "SELECT actor, action, subject, details FROM audit_log ORDER BY audit_no"
         ).fetchall()
+
+
+def test_what_was_discarded_stays_so_when_the_log_is_spread_over_more_partitions(
+    settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    old = settings(clock="event", partitions=2)
+    with Pipeline(old, directory(tmp_path, "old")) as running:
+        running.start(WORKER)
+        with InputsWriter(old) as writer:
+            writer.write_program(parse_program(program(hold_days=30)))
+            for name in ("gone", "kept"):
+                writer.write(from_json(payment(name, kind="REFUNDED", amount_minor=2_000)))
+        settle(running)
+        assert cashback(old, "parked", "discard", places(running)["gone"], *WHY)["failures"] == {}
+        with InputsWriter(old) as writer:
+            for name in ("gone", "kept"):
+                writer.write(from_json(payment(name)))
+        settle(running)
+        before = {event["transaction_ref"]: event["amount"] for event in events(running)}
+    assert before == {"gone": 50, "kept": 30}
+
+    said: list[str] = []
+    grown = grow(old, to=5, prefix=None, discard=False, say=said.append)
+    assert grown.events == 2
+    new = old.model_copy(update={"topic_prefix": grown.new_prefix, "partitions": 5})
+    with Pipeline(new, directory(tmp_path, "new")) as running:
+        running.start(WORKER)
+        settle(running)
+        assert {event["transaction_ref"]: event["amount"] for event in events(running)} == before
+        assert [row["reason"] for row in quarantined(running)] == ["discarded"]
 
 
 def test_on_the_clock_of_the_broker_what_came_a_moment_ago_can_be_decided_on(
