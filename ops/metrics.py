@@ -8,6 +8,7 @@ part in stay at nothing.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from threading import Lock
 from typing import TypeVar
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
@@ -97,17 +98,19 @@ class AgeHistogram(Collector):
         self._bounds_ms = [int(bound * 1_000) for bound in self.BOUNDS_S]
         self._counts = [0] * (len(self._bounds_ms) + 1)
         self._sum_ms = 0
+        self._lock = Lock()
         REGISTRY.register(self)
 
     def observe(self, moments: Iterable[tuple[int, int]], now_ms: int) -> None:
         """Count, for each (milliseconds since 1970, how many), so many of that age at `now_ms`.
 
-        Moments ahead of `now_ms` (another machine's clock) count as age 0. One thread at a time.
+        Moments ahead of `now_ms` (another machine's clock) count as age 0. From any thread.
         """
-        for at_ms, count in moments:
-            age_ms = max(0, now_ms - at_ms)
-            self._counts[bisect_left(self._bounds_ms, age_ms)] += count
-            self._sum_ms += age_ms * count
+        with self._lock:
+            for at_ms, count in moments:
+                age_ms = max(0, now_ms - at_ms)
+                self._counts[bisect_left(self._bounds_ms, age_ms)] += count
+                self._sum_ms += age_ms * count
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """For the registry."""

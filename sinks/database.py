@@ -34,7 +34,9 @@ def session_options(application_name: str) -> dict[str, Any]:
         "options": (
             f"-c statement_timeout={STATEMENT_TIMEOUT_S}s "
             f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_S}s "
-            "-c timezone=UTC -c client_min_messages=warning -c jit=off"
+            "-c timezone=UTC -c client_min_messages=warning -c jit=off "
+            # The same for the server: a host that is gone leaves no session, and no lock, behind.
+            "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=5"
         ),
     }
 

@@ -37,11 +37,13 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 # Nothing but constants is put together here.
 #
 # A statement that runs is work, however long it takes; a stopped process sends none. One that waits for
-# another session of its own instance is as stopped as that one.
+# another session of its own instance is as stopped as that one, and so is a COPY that waits for its rows:
+# no timeout of the server ends that.
 _HOLDER_WORKS = f"""
 WITH members AS ({_MEMBERS})
 SELECT EXISTS (
     SELECT FROM pg_stat_activity WHERE pid IN (SELECT pid FROM members) AND state = 'active'
+      AND wait_event IS DISTINCT FROM 'ClientRead'
       AND NOT pg_blocking_pids(pid) && (SELECT array_agg(pid) FROM members)
 )
 """  # noqa: S608
@@ -55,6 +57,9 @@ SELECT %(sink)s, topic, partition, next_offset, %(instance)s
 FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
          AS place (topic, partition, next_offset)
 ON CONFLICT DO NOTHING
+"""
+_SIGN = """
+UPDATE sink_positions SET instance = %(instance)s, moved_at = clock_timestamp() WHERE sink = %(sink)s
 """
 _STORED = "SELECT topic, partition FROM sink_positions WHERE sink = %(sink)s"
 _TAKE = """
@@ -96,10 +101,12 @@ class Positions:
 
     def try_claim(self, connection: psycopg.Connection) -> bool:
         """Whether this session leads those that work. Raises `Superseded` if it did and another does now."""
-        names = {"sink": self._sink, "stale_ms": self._stale_ms}
+        names = {"sink": self._sink, "stale_ms": self._stale_ms, "instance": self._instance}
         if _one(connection, _LOCK, names):
             # Of an instance that lost its first session; a transaction of them would have to be waited for.
             connection.execute(_END_OTHERS.encode(), names)
+            # At once: until the positions are loaded, whoever waits beside us would take us for stopped.
+            connection.execute(_SIGN, names)
             return True
         stale, holder = connection.execute(_STALE, names).fetchone() or (False, None)
         if self.next_offsets and not stale and holder != self._instance:

@@ -176,7 +176,7 @@ def _decided(
         try:
             return max(committed, Position.decode(position).next_offset)
         except UnreadablePosition:
-            pass  # of a newer code; the group's offset says the same
+            pass  # of a newer code; the group knows it as far as it was told
     if committed == 0 and not repeat_outputs:
         events = Partition(engine.brokers, CASHBACK_EVENTS.full_name(settings.topic_prefix), partition)
         try:

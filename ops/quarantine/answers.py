@@ -8,6 +8,7 @@ from typing import Self
 
 from confluent_kafka import Message
 
+from ops import topics
 from ops.partitions.reading import Partition
 from ops.quarantine.parked import Waiting
 from ops.quarantine.reading import lying_in
@@ -62,7 +63,10 @@ class Said:
 
 
 class Answers:
-    """A context manager over what these partitions get from now on: enter it before anything is decided.
+    """A context manager over what comes from now on: enter it before anything is decided.
+
+    `partitions`: where the events came in, and their state lies. What is set aside goes by the member's key,
+    which need not lead there: whoever wrote the event chose its partition.
 
     `found`: the answers so far. Methods raise KafkaException, LogUnreadable.
     """
@@ -79,6 +83,7 @@ class Answers:
         try:
             for partition in self._partitions:
                 self._states.append(self._tail(STATE, partition))
+            for partition in range(topics.partitions_of(QUARANTINE, self._settings)):
                 self._quarantines.append(self._tail(QUARANTINE, partition))
         except BaseException:
             self._opened.close()

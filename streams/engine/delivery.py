@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import aiokafka
@@ -91,7 +91,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def tell_group(self, partition: int, next_offset: int) -> None:
         """From any thread."""
-        self.thread_loop.call_soon_threadsafe(self.group_offsets.tell, partition, next_offset)
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
+            self.thread_loop.call_soon_threadsafe(self.group_offsets.tell, partition, next_offset)
 
     async def flush_group(self) -> None:
         """All that was told before is with the group, or cannot be."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 import structlog
@@ -30,6 +31,7 @@ from streams.engine.delivery import BatchConsumer, BatchTransport
 from streams.engine.exits import ExitCode, FailStop
 from streams.engine.failpoints import Failpoint
 from streams.engine.fold import FoldFactory
+from streams.engine.group_offsets import FLUSH_S_MAX
 from streams.engine.observer import NoObserver, Observer
 from streams.engine.quiet import quiet_libraries
 from streams.engine.readiness import Readiness, State
@@ -119,7 +121,9 @@ class Engine:
     async def _before_shutdown(self, *_: Any, **__: Any) -> None:
         self.readiness.become(State.STOPPING)
         await self._assignment.shutdown()
-        await cast(BatchConsumer, self.app.consumer).flush_group()
+        # A consumer that never came to run does not answer; a stop does not wait for that.
+        with suppress(TimeoutError, RuntimeError):
+            await asyncio.wait_for(cast(BatchConsumer, self.app.consumer).flush_group(), FLUSH_S_MAX)
 
 
 def _stores(settings: EngineSettings) -> Stores:

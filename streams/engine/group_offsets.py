@@ -20,6 +20,9 @@ EVERY_S = 0.2
 ANSWER_S_MAX = 2.0
 """A coordinator that is silent for longer is asked again, with what is true by then."""
 
+FLUSH_S_MAX = ANSWER_S_MAX + 1.0
+"""Whoever stops waits no longer for the group to be told."""
+
 _LOG = logging.getLogger("streams.engine.group")
 
 

@@ -272,11 +272,11 @@ def instances(ledger_url: str) -> Iterator[Callable[[str], Instance]]:
     """Opens instances whose silence is noticed at once."""
     opened: list[Instance] = []
 
-    def open_one(name: str) -> Instance:
+    def open_one(name: str, stale_ms: int = 0) -> Instance:
         first, second = (
             psycopg.connect(ledger_url, autocommit=True, **session_options(name)) for _ in range(2)
         )
-        opened.append(Instance(Positions(sink="ledger", instance=name, stale_ms=0), first, second))
+        opened.append(Instance(Positions(sink="ledger", instance=name, stale_ms=stale_ms), first, second))
         return opened[-1]
 
     yield open_one
@@ -307,6 +307,42 @@ def test_all_sessions_of_an_instance_that_fell_silent_are_ended(
     for each in (older.first, older.second):
         with pytest.raises(psycopg.OperationalError):
             each.execute("SELECT")
+
+
+def test_an_instance_that_fell_silent_within_a_copy_is_ended(instances: Callable[[str], Instance]) -> None:
+    """The server waits for its rows for ever, whatever timeouts it was given."""
+    older, newer = instances("older"), instances("newer")
+    works(older)
+    older.second.execute("BEGIN")
+    older.second.execute("CREATE TEMPORARY TABLE half (each int)")
+    older.second.pgconn.exec_(b"COPY half FROM STDIN")
+    eventually(lambda: newer.positions.try_claim(newer.first), timeout_s=10)
+
+
+def test_of_two_that_start_after_a_long_silence_the_first_is_let_be(
+    instances: Callable[..., Instance], sql: Sql
+) -> None:
+    """Between its claim and its first word it asks Kafka, which may take a while."""
+    works(gone := instances("gone"))
+    for each in (gone.first, gone.second):
+        each.close()
+    sql("UPDATE sink_positions SET moved_at = now() - interval '1 hour'")
+    one, other = instances("one", 10_000), instances("other", 10_000)
+    eventually(lambda: one.positions.try_claim(one.first), timeout_s=10)
+    assert not other.positions.try_claim(other.first)
+    one.positions.load(one.first, {("events", 0): 0})
+
+
+def test_who_lost_its_first_session_leaves_whoever_took_over_in_peace(
+    instances: Callable[..., Instance],
+) -> None:
+    older, newer = instances("older", 10_000), instances("newer", 10_000)
+    works(older)
+    older.first.close()
+    eventually(lambda: newer.positions.try_claim(newer.first), timeout_s=10)
+    with pytest.raises(Superseded, match="newer has taken over"):
+        older.positions.try_claim(instances("older").first)
+    newer.positions.load(newer.first, {("events", 0): 0})
 
 
 def test_a_session_that_waits_for_another_of_its_instance_is_no_sign_of_life(
