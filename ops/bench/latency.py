@@ -32,6 +32,8 @@ LOOK_EVERY_S = 0.01
 WRITE_EVERY_S = 0.005
 WARM_UP_S = 5.0
 POSTED_TIMEOUT_S = 30.0
+OVERTAKEN_S_MAX = 10.0
+"""So long a number may be missing although higher ones are there."""
 MERCHANTS = 50
 SHOPS_A_MEMBER = 3
 
@@ -175,16 +177,20 @@ def _ledger_watch(settings: Settings, payments: int) -> Iterator[list[float | No
     ended = threading.Event()
 
     def watch() -> None:
-        newest = 0
+        newest, overtaken = 0, dict[int, float]()
         with psycopg.connect(settings.database_url, autocommit=True) as ledger:
             ledger.execute("SET enable_seqscan = off")  # planned while the table is empty, it would be one
             while not ended.is_set():
-                rows = ledger.execute(_NEWER, (newest,), prepare=True).fetchall()
+                rows = ledger.execute(_NEWER, (newest, list(overtaken)), prepare=True).fetchall()
                 seen_at_s = time.monotonic()
-                for entry_id, number in rows:
+                for entry_id, number in sorted(rows):
+                    overtaken.pop(entry_id, None)
+                    overtaken |= dict.fromkeys(range(newest + 1, entry_id), seen_at_s)
                     newest = max(newest, entry_id)
                     if posted_at_s[number] is None:
                         posted_at_s[number] = seen_at_s
+                while overtaken and seen_at_s - next(iter(overtaken.values())) > OVERTAKEN_S_MAX:
+                    del overtaken[next(iter(overtaken))]  # nobody uses that number
                 ended.wait(LOOK_EVERY_S)
 
     thread = threading.Thread(target=watch, name="ledger-watch")
@@ -196,8 +202,11 @@ def _ledger_watch(settings: Settings, payments: int) -> Iterator[list[float | No
         thread.join()
 
 
-# One writer takes the ids, so they grow with the order of commits.
-_NEWER = "SELECT entry_id, receipt_id::int FROM entries WHERE entry_id > %s"
+# Each lane of the ledger takes ids for a batch: those of one may be committed after higher ones of another.
+_NEWER = """
+SELECT entry_id, receipt_id::int FROM entries WHERE entry_id > %s
+UNION ALL SELECT entry_id, receipt_id::int FROM entries WHERE entry_id = ANY (%s)
+"""
 
 
 def _await_posted(posted_at_s: list[float | None], payments: int) -> None:
