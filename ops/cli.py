@@ -176,7 +176,10 @@ def explained(error: Exception) -> str | None:
         return f"Kafka: {error.args[0].str()}; is it running (`cashback up`), and is --brokers right?"
     if "psycopg.OperationalError" in kinds:
         said = " ".join(str(error).split())
-        return f"PostgreSQL: {said}; is it running (`cashback up`), and is --database right?"
+        return (
+            f"PostgreSQL: {said}; is it running (`cashback up`), and is --database right? One started with "
+            "--data DIR is found after `. DIR/env`"
+        )
     return str(error) if kinds & EXPECTED else None
 
 

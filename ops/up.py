@@ -80,6 +80,8 @@ class Stack:
 
         Raises `AlreadyRunningError`, `StartError`, `TopicsDiffer`. Call it from a thread that lives on.
         """
+        # The servers that we start have working directories of their own.
+        self.data = self.data.resolve()
         self._claim = Claim(self.data)
         self._keep_clock()
         self._ask_outside_servers()

@@ -24,6 +24,11 @@ def mode(livemode: bool) -> str:
     return "live" if livemode else "test"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 payment`, `2,000 payments`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def age_text(seconds: int) -> str:
     """An age in its two largest units: 3 d 4 h."""
     for (unit, size), (smaller, part) in pairwise(_UNITS):
@@ -84,7 +89,7 @@ def print_table(
     folded: str | None = None,
     title: str | None = None,
 ) -> None:
-    """A table in which nothing is cut.
+    """A table in which nothing is cut; `none` when it has no rows.
 
     Columns in `numbers` are flush right; only the column `folded` takes as many lines as it needs.
     """
@@ -101,6 +106,9 @@ def print_table(
             table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(printable, row))
+    if not table.row_count:
+        sys.stdout.write("none\n")
+        return
     print_plain(table)
 
 

@@ -13,6 +13,7 @@ import typer
 from connectors.files import BadLine, FileRefused, RecordFile, open_entitlements, open_transactions
 from connectors.writer import InputsWriter
 from ops.cli import EXIT_BAD_LINES
+from ops.commands.listing import counted
 from ops.commands.load_progress import LoadProgress
 from ops.commands.options import AsJsonAtEnd, Brokers
 from ops.programs.plan import Refused
@@ -212,13 +213,13 @@ def _conclude(loaded: Loaded, settings: Settings, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(loaded)))
     else:
-        clock = f"; the clock is at {loaded.until}" if loaded.until else ""
-        entitlements = f" and {loaded.entitlements:,} entitlements" if loaded.entitlements else ""
+        clock = f"; what happened in them goes up to {loaded.until}" if loaded.until else ""
+        entitlements = f" and {counted(loaded.entitlements, 'entitlement')}" if loaded.entitlements else ""
         silently = " silently" if loaded.silent else ""
         bad = f", {loaded.bad:,} bad" if loaded.bad else ""
         typer.echo(
-            f"{loaded.loaded:,} transactions{entitlements} loaded{silently}{bad} in {loaded.seconds:.1f} s "
-            f"({loaded.lines_per_s:,} lines/s){clock}"
+            f"{counted(loaded.loaded, 'transaction')}{entitlements} loaded{silently}{bad} "
+            f"in {loaded.seconds:.1f} s ({loaded.lines_per_s:,} lines/s){clock}"
         )
     if loaded.too_old:
         typer.echo(_about_age(loaded.too_old, settings.max_age_days), err=True)

@@ -75,7 +75,10 @@ def check_url(url: str, *, allow_loopback: bool) -> None:
     if allow_loopback and is_loopback(host):
         return
     if parts.scheme != "https":
-        raise EndpointRefused("url: is not https; use https (http is for loopback in development only)")
+        raise EndpointRefused(
+            "url: is not https; use https (http to this machine, in development only, takes "
+            "CASHBACK_WEBHOOK_ALLOW_LOOPBACK=true here and where the webhooks are sent)"
+        )
     if port not in (None, *_PORTS):
         raise EndpointRefused(f"url: port {port} is not allowed; use 443 or 8443")
     _check_host(host)
