@@ -11,7 +11,7 @@ from streams import pending, reversals
 from streams.conflicts import NotDecidable, NotPending
 from streams.pending import By, Word
 from streams.program import Catalogue, Program
-from streams.purchase import CaseState, Cleared, Pair, Purchase, PurchaseId, Stake, row_key, unpack
+from streams.purchase import CaseState, Cleared, Pair, Purchase, PurchaseId, Stake, identity, row_key, unpack
 from streams.rows import Rows
 from streams.settlement import Settlement
 
@@ -117,7 +117,7 @@ class Operators:
             self._settlement.make_pending(found.who, found.purchase, pair, found.program, 0, cause)
 
     def _find(self, said: Revocation | ReversalDecision, refusal: type[NotPending | NotDecidable]) -> _Found:
-        who = PurchaseId(said.partner_id, said.member_id, said.external_id, said.livemode, said.key)
+        who = identity(said)
         row = self._rows.get(row_key(who))
         if row is None:
             raise refusal("external_id", f"{who.external_id} is not known", _REMEDY)

@@ -8,7 +8,7 @@ from schemas.quarantine import DISCARDED
 from schemas.times import Micros
 from streams import refunds
 from streams.parked import ParkedIndex
-from streams.purchase import Parked, Purchase, PurchaseId, due_of, row_key, unpack
+from streams.purchase import Parked, Purchase, PurchaseId, due_of, identity, row_key, unpack
 from streams.rows import Rows
 from streams.settlement import Outcomes
 
@@ -35,9 +35,7 @@ class Parking:
 
         `admit` may reject a decision that was never seen, by its time. Raises `Rejected`.
         """
-        who = PurchaseId(
-            decision.partner_id, decision.member_id, decision.external_id, decision.livemode, decision.key
-        )
+        who = identity(decision)
         key = row_key(who)
         row = self._rows.get(key)
         purchase = Purchase() if row is None else unpack(row)

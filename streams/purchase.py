@@ -10,6 +10,9 @@ from enum import IntEnum
 import msgspec
 
 from schemas import ids
+from schemas.parked import ParkedDecision
+from schemas.reversals import ReversalDecision
+from schemas.revocations import Revocation
 from schemas.times import Micros
 from schemas.transactions import AUTHORIZED, KINDS, REFUNDED, SETTLED, Transaction
 
@@ -260,15 +263,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Purchase).decode
 
 
-def identity(transaction: Transaction) -> PurchaseId:
-    """The purchase a transaction belongs to."""
-    return PurchaseId(
-        transaction.partner_id,
-        transaction.member_id,
-        transaction.external_id,
-        transaction.livemode,
-        transaction.key,
-    )
+def identity(said: Transaction | Revocation | ReversalDecision | ParkedDecision) -> PurchaseId:
+    """The purchase that something is said about."""
+    return PurchaseId(said.partner_id, said.member_id, said.external_id, said.livemode, said.key)
 
 
 def row_key(purchase: PurchaseId) -> bytes:

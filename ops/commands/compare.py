@@ -10,7 +10,7 @@ from rich.console import Console
 from connectors.files import open_entitlements, open_transactions
 from ops.cli import EXIT_BAD_LINES
 from ops.commands.options import AsJson
-from ops.commands.output import write_text
+from ops.commands.output import tell_if_none, write_text
 from ops.compare.judged import Files, RealYear, judge_both
 from ops.compare.movement import Movement, movement
 from ops.compare.page import page
@@ -124,8 +124,7 @@ def _programs(path: Path) -> list[ProgramSpec]:
     if found.faults:
         typer.echo(f"nothing was compared: correct the programs in {path} first", err=True)
         raise typer.Exit(EXIT_BAD_LINES)
-    if not found.programs:
-        typer.echo(f"{path}: it holds no program, so nothing can earn under it", err=True)
+    tell_if_none(path, found.programs)
     return found.programs
 
 

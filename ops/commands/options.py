@@ -29,6 +29,12 @@ LISTED = 200
 ANY_NUMBER = 100_000
 """Rows that may be asked for."""
 
+Partner = Annotated[str | None, typer.Option(help="Only those of this partner")]
+Places = Annotated[
+    list[str] | None, typer.Argument(metavar="PLACE", help="partition:offset, as `list` shows it")
+]
+Most = Annotated[int, typer.Option(min=1, max=ANY_NUMBER, help="With --all: so many at most, the oldest")]
+
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 

@@ -11,9 +11,20 @@ import typer
 
 from connectors.quarantine import Desk, Words
 from ops.commands.listing import age_text, print_table
-from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Brokers, Database, Why
+from ops.commands.options import (
+    ANY_NUMBER,
+    LISTED,
+    Actor,
+    AsJson,
+    Brokers,
+    Database,
+    Most,
+    Partner,
+    Places,
+    Why,
+)
 from ops.commands.quarantine_text import show_row
-from ops.commands.resolving import conclude, done_before, refuse
+from ops.commands.resolving import conclude, done_before, refuse, require_either
 from ops.commands.speaking import BOOKED_S_MAX, seen_in_time
 from ops.quarantine.answers import Answer, Answers, Refused, Said, SetAside, WaitsAnew
 from ops.quarantine.deciding import LookedUp, decision_on, keep_record, look_up, partitions_with, write
@@ -32,12 +43,7 @@ app = typer.Typer(no_args_is_help=True)
 AT_ONCE = 500
 """So many are decided on at once, each answered before the command ends."""
 
-Partner = Annotated[str | None, typer.Option(help="Only those of this partner")]
-Places = Annotated[
-    list[str] | None, typer.Argument(metavar="PLACE", help="partition:offset, as `list` shows it")
-]
 Every = Annotated[bool, typer.Option("--all", help="Instead of places: all that wait, oldest first")]
-Most = Annotated[int, typer.Option(min=1, max=ANY_NUMBER, help="With --all: so many at most, the oldest")]
 
 
 @dataclass(frozen=True)
@@ -124,13 +130,10 @@ def discard(
     words = _words(actor, reason)
     settings = kafka_here(brokers=brokers, database_url=database)
     wanted = _chosen(settings, places, every, partner, most)
-    with Answers(settings, partitions_with(settings, wanted)) as answers:
-        found = look_up(settings, wanted)
-        faults = _gone(wanted, found)
-        faults |= done_before(dict(found.given_up), found.resolutions, "there is nothing to discard")
-        refuse(faults, nothing_is_done=not every)
-        decided = _decide(settings, found.without(faults), DISCARDED, words, answers)
-    failures = {said.place: why for said in decided if (why := _not_discarded(said, answers)) is not None}
+    answers, faults = _decided(settings, wanted, DISCARDED, words, nothing_is_done=not every)
+    failures = {
+        place: _why_not(answer) for place, answer in answers.items() if not isinstance(answer, SetAside)
+    }
     closed = [place for place in wanted if place not in faults and place not in failures]
     done = Desk(settings).discard(closed, words)
     done.failures |= failures
@@ -156,24 +159,14 @@ def requeue(
     words = _words(actor, reason)
     settings = kafka_here(brokers=brokers, database_url=database)
     wanted = _chosen(settings, places, every, partner, most)
-    with Answers(settings, partitions_with(settings, wanted)) as answers:
-        found = look_up(settings, wanted)
-        faults = _gone(wanted, found)
-        for place, lying in found.given_up.items():
-            faults[place] = (
-                f"it is in the quarantine ({lying.record.refusal.reason}); "
-                f"write it back with `cashback quarantine requeue {place}`"
-            )
-        refuse(faults, nothing_is_done=not every)
-        decided = _decide(settings, found.without(faults), REQUEUED, words, answers)
+    answers, faults = _decided(settings, wanted, REQUEUED, words, nothing_is_done=not every)
     until: dict[Place, str] = {}
     failures: dict[Place, str] = {}
-    for said in decided:
-        match answers.found.get(said.place):
-            case WaitsAnew(event):
-                until[said.place] = to_iso(event.waits_since + settings.parked_days * DAY)
-            case answer:
-                failures[said.place] = _why_not(answer)
+    for place, answer in answers.items():
+        if isinstance(answer, WaitsAnew):
+            until[place] = to_iso(answer.event.waits_since + settings.parked_days * DAY)
+        else:
+            failures[place] = _why_not(answer)
     _tell_requeued(until, failures, faults, as_json=as_json)
 
 
@@ -196,8 +189,7 @@ def _chosen(
     settings: Settings, places: list[str] | None, every: bool, partner: str | None, most: int
 ) -> list[Place]:
     """What a command is about: the places it was given, or all that wait."""
-    if bool(places) == every:
-        raise typer.BadParameter("give either places, or --all")
+    require_either(places, every)
     if places:
         if partner is not None:
             raise typer.BadParameter("--partner chooses among --all")
@@ -231,12 +223,31 @@ def _words(actor: str, reason: str) -> Words:
     return Words(actor, reason, time.time_ns() // 1_000)
 
 
-def _gone(wanted: Sequence[Place], found: LookedUp) -> dict[Place, str]:
-    """Why nothing can be decided on places where nothing waits or was given up."""
-    return {
+def _decided(
+    settings: Settings, wanted: Sequence[Place], action: str, words: Words, *, nothing_is_done: bool
+) -> tuple[dict[Place, Answer | None], dict[Place, str]]:
+    """The answers about what could be decided on, None where none came in time; why the rest could not be."""
+    with Answers(settings, partitions_with(settings, wanted)) as answers:
+        found = look_up(settings, wanted)
+        faults = _undecidable(wanted, found, action)
+        refuse(faults, nothing_is_done=nothing_is_done)
+        decided = _decide(settings, found.without(faults), action, words, answers)
+    return {said.place: answers.found.get(said.place) for said in decided}, faults
+
+
+def _undecidable(wanted: Sequence[Place], found: LookedUp, action: str) -> dict[Place, str]:
+    """Why nothing can be decided on places where nothing waits."""
+    faults = {
         place: "it is not parked; look with `cashback parked list`, it may have joined its purchase"
         for place in wanted
         if place not in found.waiting and place not in found.given_up
+    }
+    if action == DISCARDED:
+        return faults | done_before(dict(found.given_up), found.resolutions, "there is nothing to discard")
+    return faults | {
+        place: f"it is in the quarantine ({lying.record.refusal.reason}); "
+        f"write it back with `cashback quarantine requeue {place}`"
+        for place, lying in found.given_up.items()
     }
 
 
@@ -252,12 +263,6 @@ def _decide(settings: Settings, found: LookedUp, action: str, words: Words, answ
         write(settings, decided)
         seen_in_time(lambda: answers.look(decided) or None)
     return decided
-
-
-def _not_discarded(said: Said, answers: Answers) -> str | None:
-    """None when it lies in the quarantine, whether by this decision or by the end of its time just before."""
-    answer = answers.found.get(said.place)
-    return None if isinstance(answer, SetAside) else _why_not(answer)
 
 
 def _why_not(answer: Answer | None) -> str:

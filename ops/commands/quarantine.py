@@ -9,9 +9,22 @@ import psycopg
 import typer
 
 from connectors.quarantine import Desk, Words
-from ops.commands.options import ANY_NUMBER, LISTED, Actor, AsJson, Brokers, Database, Why, one_of, since_ms
+from ops.commands.options import (
+    ANY_NUMBER,
+    LISTED,
+    Actor,
+    AsJson,
+    Brokers,
+    Database,
+    Most,
+    Partner,
+    Places,
+    Why,
+    one_of,
+    since_ms,
+)
 from ops.commands.quarantine_text import show_row, show_rows
-from ops.commands.resolving import Found, conclude, done_before, refuse
+from ops.commands.resolving import Found, conclude, done_before, refuse, require_either
 from ops.metrics import LEDGER_REFUSALS, QUARANTINE_REASONS
 from ops.quarantine.listing import Row, Wanted, row_of, select
 from ops.quarantine.reading import Resolutions, read_quarantine, read_resolutions, require_topics
@@ -27,14 +40,9 @@ app = typer.Typer(no_args_is_help=True)
 AT_ONCE = 500
 """Half of the bad inputs in a row at which a worker pauses, should all be refused again."""
 
-Partner = Annotated[str | None, typer.Option(help="Only those of this partner")]
 Since = Annotated[str | None, typer.Option(help="Only those set aside since then (ISO 8601)")]
-Places = Annotated[
-    list[str] | None, typer.Argument(metavar="PLACE", help="partition:offset, as `list` shows it")
-]
 Every = Annotated[bool, typer.Option("--all", help="Instead of places: all open ones, oldest first")]
 ReasonIs = Annotated[str | None, typer.Option(help="With --all: only those set aside for this reason")]
-Most = Annotated[int, typer.Option(min=1, max=ANY_NUMBER, help="With --all: so many at most, the oldest")]
 
 
 @app.command("list")
@@ -180,8 +188,7 @@ def _chosen(
     settings: Settings, places: list[str] | None, every: bool, wanted: Wanted, most: int
 ) -> tuple[Resolutions, Found]:
     """What a command is about: the places it was given, or all that is wanted."""
-    if bool(places) == every:
-        raise typer.BadParameter("give either places, or --all")
+    require_either(places, every)
     if places:
         if wanted != Wanted():
             raise typer.BadParameter("--reason-is, --partner and --since choose among --all")

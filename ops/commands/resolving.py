@@ -1,7 +1,7 @@
 """What the commands share that close quarantined records: refusing what was done before, telling the rest."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import typer
@@ -13,6 +13,12 @@ from schemas.quarantine import Place
 from schemas.times import to_iso
 
 Found = dict[Place, Lying]
+
+
+def require_either(places: Sequence[str] | None, every: bool) -> None:
+    """Places or --all, not both and not neither. Raises `BadParameter`."""
+    if bool(places) == every:
+        raise typer.BadParameter("give either places, or --all")
 
 
 def done_before(found: Found, resolutions: Resolutions, remedy: str) -> dict[Place, str]:

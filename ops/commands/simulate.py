@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli import EXIT_BAD_LINES
-from ops.commands.output import write_text
+from ops.commands.output import tell_if_none, write_text
 from ops.histories import FileHistory
 from schemas.program_files import read_programs
 from schemas.times import from_iso
@@ -48,8 +48,8 @@ def simulate_command(
         _write(decisions, result.decisions)
     for fault in found.faults:
         typer.echo(str(fault), err=True)
-    if not found.programs and not found.faults:
-        typer.echo(f"{programs}: it holds no program, so nothing can earn under it", err=True)
+    if not found.faults:
+        tell_if_none(programs, found.programs)
     for bad in result.bad:
         typer.echo(history.told(bad), err=True)
     for conflict in result.conflicts:

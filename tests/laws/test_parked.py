@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.oracle import in_log_order
-from ops.oracle.compare import compare_cases, compare_decisions, compare_events
 from ops.oracle.facts import TAKING_KINDS
-from ops.oracle.recompute import recompute_log
 from schemas.times import DAY, MINUTE
 from tests.histories import History, Line, chance, crowded_history, nasty_history
+from tests.laws.agreement import Record, heard, payments
 from tests.laws.profiles import law
-from tests.laws.test_reversals import Record, payments
 from tests.streams.log import Log
 
 MAKERS = (nasty_history, crowded_history)
@@ -51,18 +48,9 @@ def _decision(rng: Random, line: Line, clock: int) -> Line:
 
 def assert_agreement(history: History, records: list[Record]) -> Counter[str]:
     """The stages' own words about it, counted."""
-    expected = recompute_log(history.programs, records, until=history.until)
-    found = Log(*history.programs).hear(records)
-    if history.until is not None:
-        found.wait(history.until)
-
-    assert compare_events(expected, found.result.events) == []
-    assert compare_decisions(expected, found.result.decisions) == []
-    assert compare_cases(expected, found.result.cases) == []
-    assert found.result.events == in_log_order(expected)
-    counts = found.log.counts
-    assert {fate: counts[fate] for fate in SAME} == {fate: expected.counts[fate] for fate in SAME}
-    assert {end: counts[end] for end in ENDS} == {end: expected.counts[fate] for end, fate in ENDS.items()}
+    counts, expected = heard(history, records)
+    assert {fate: counts[fate] for fate in SAME} == {fate: expected[fate] for fate in SAME}
+    assert {end: counts[end] for end in ENDS} == {end: expected[fate] for end, fate in ENDS.items()}
     return counts
 
 

@@ -8,30 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.oracle import Case, Cashback, Recomputation, in_log_order
-from ops.oracle.compare import compare_cases, compare_decisions, compare_events
+from ops.oracle import Case, Cashback
 from ops.oracle.recompute import recompute_log
-from schemas.times import DAY, MINUTE, from_iso
+from schemas.times import DAY, MINUTE
 from tests.histories import History, Line, chance, crowded_history, shared_history
+from tests.laws.agreement import Record, heard, payments
 from tests.laws.profiles import law
 from tests.streams.log import Log
 
-Record = tuple[int, Line]
 MAKERS = (crowded_history, shared_history)
 ROUNDS = 4
 FATES = (
     *("revoked", "revocation_case", "revocation_repeated"),
     *("reversal_approved", "reversal_declined", "reversal_repeated"),
 )
-
-
-def payments(history: History) -> list[Record]:
-    """The payments as records that carry their clock, what members may use before them."""
-    clock, records = 0, []
-    for line in history.transactions:
-        clock = max(clock, from_iso(line["occurred_at"], "at"))
-        records.append((clock, line))
-    return [*((records[0][0], line) for line in history.entitlements), *records]
 
 
 def with_words(rng: Random, history: History) -> list[Record]:
@@ -79,17 +69,8 @@ def _revocation(rng: Random, cashback: Cashback, after: int) -> Record:
 
 def assert_agreement(history: History, records: list[Record]) -> Counter[str]:
     """The stages' own words about it, counted."""
-    expected: Recomputation = recompute_log(history.programs, records, until=history.until)
-    found = Log(*history.programs).hear(records)
-    if history.until is not None:
-        found.wait(history.until)
-
-    assert compare_events(expected, found.result.events) == []
-    assert compare_decisions(expected, found.result.decisions) == []
-    assert compare_cases(expected, found.result.cases) == []
-    assert found.result.events == in_log_order(expected)
-    counts = found.log.counts
-    assert {fate: counts[fate] for fate in FATES} == {fate: expected.counts[fate] for fate in FATES}
+    counts, expected = heard(history, records)
+    assert {fate: counts[fate] for fate in FATES} == {fate: expected[fate] for fate in FATES}
     return counts
 
 
