@@ -4,6 +4,7 @@ A rebuild of everything from the input log yields the same ids.
 Fields never contain U+001F: transactions with control characters are rejected.
 """
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 
@@ -41,6 +42,11 @@ def reversal_case_id(cashback_transaction_id: str) -> str:
 def voucher_id(livemode: bool, partner_id: str, request_key: str) -> str:
     """`request_key` is the caller's, or a random one."""
     return "vch_" + _digits(f"{_mode(livemode)}\x1f{partner_id}\x1f{request_key}")
+
+
+def batch_id(event_ids: Iterable[str]) -> str:
+    """Of these events in one webhook, in this order."""
+    return "btch_" + _digits("\x1f".join(event_ids))
 
 
 def _mode(livemode: bool) -> str:

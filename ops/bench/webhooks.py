@@ -35,7 +35,7 @@ from sinks.ledger.posting import Batch, Ledger
 from sinks.migrations import upgrade
 from sinks.positions import Positions
 from sinks.webhooks.endpoints import register
-from sinks.webhooks.terms import new_secret
+from sinks.webhooks.signing import new_secret
 
 RECEIVER, DISPATCHER = "receiver", "webhooks"
 READY_S = 60.0

@@ -15,8 +15,9 @@ from ops.running import settings_here
 from schemas.times import from_datetime, to_iso
 from schemas.webhooks import EVENT_TYPES
 from sinks.webhooks import endpoints as desk
-from sinks.webhooks.endpoints import Listed
-from sinks.webhooks.terms import PER_SECOND_MAX, check_url, check_where_it_leads
+from sinks.webhooks.endpoints import Endpoint, Listed, Rotated
+from sinks.webhooks.signing import Scheme
+from sinks.webhooks.terms import BATCH_MAX, PER_SECOND_MAX, check_url, check_where_it_leads
 from sinks.webhooks.trial import send_test
 
 app = typer.Typer(no_args_is_help=True)
@@ -24,7 +25,9 @@ app = typer.Typer(no_args_is_help=True)
 Number = Annotated[int, typer.Argument(metavar="ENDPOINT", help="Its number, as `list` shows it")]
 SecretFile = Annotated[
     Path | None,
-    typer.Option(help="Take the secret (whsec_…) from this file, - from standard input; else a random one"),
+    typer.Option(
+        help="Take the secret (whsec_… or whsk_…) from this file, - from standard input; else a random one"
+    ),
 ]
 
 
@@ -38,16 +41,25 @@ def add_command(
         list[str] | None, typer.Option(help="An event type; may be given again; else all three")
     ] = None,
     per_second: Annotated[
-        int | None, typer.Option(help=f"Deliveries a second at most, up to {PER_SECOND_MAX}; else unbounded")
+        int | None, typer.Option(help=f"Requests a second at most, up to {PER_SECOND_MAX}; else unbounded")
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help=f'Events a request at most, up to {BATCH_MAX}, as {{"events":[…]}}; else one, as it is'
+        ),
     ] = None,
     is_test: Annotated[
         bool, typer.Option("--test/--live", help="For events of tests, or of real money")
     ] = False,
+    scheme: Annotated[
+        Scheme | None, typer.Option(help="How they are signed; else hmac-sha256, with a shared secret")
+    ] = None,
     secret_file: SecretFile = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
-    """Register an endpoint. Its secret is shown once, now: hand it to the partner."""
+    """Register an endpoint. Its secret is shown once, now, or its public key: hand it to the partner."""
     settings = settings_here(database_url=database)
     allow_loopback = settings.webhook_allow_loopback
     check_url(url, allow_loopback=allow_loopback)
@@ -59,8 +71,10 @@ def add_command(
         livemode=not is_test,
         url=url,
         event_types=tuple(event) if event else tuple(EVENT_TYPES.values()),
+        scheme=scheme,
         secret=_secret(secret_file),
         per_second_max=per_second,
+        batch_max=batch,
         allow_loopback=allow_loopback,
         actor=actor,
         reason=reason,
@@ -68,7 +82,7 @@ def add_command(
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return
-    typer.echo(f"endpoint {made.endpoint_id}: {made.url}\nsecret (shown this once): {made.secret}")
+    typer.echo(f"endpoint {made.endpoint_id}: {made.url}\n{_to_hand_over(made)}")
 
 
 @app.command("list")
@@ -94,14 +108,18 @@ def rotate_command(
     at_once: Annotated[
         bool, typer.Option("--at-once", help="The old secret signs no more: it is known to others")
     ] = False,
+    scheme: Annotated[
+        Scheme | None, typer.Option(help="How they are signed from now on; else as they are")
+    ] = None,
     secret_file: SecretFile = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
-    """Make a new secret, shown once, now. For 24 hours the old one signs as well, behind the new one."""
+    """Make a new secret or key pair, shown now. For 24 hours the old one signs too, behind it."""
     rotated = desk.rotate(
         database_here(database),
         endpoint,
+        scheme=scheme,
         secret=_secret(secret_file),
         at_once=at_once,
         actor=actor,
@@ -111,7 +129,7 @@ def rotate_command(
         typer.echo(json.dumps(json_form(rotated)))
         return
     until = f"until {to_iso(from_datetime(rotated.old_until))}" if rotated.old_until else "no more"
-    typer.echo(f"secret (shown this once): {rotated.secret}\nthe old one signs {until}")
+    typer.echo(f"{_to_hand_over(rotated)}\nthe old one signs {until}")
 
 
 @app.command("disable")
@@ -164,6 +182,10 @@ def try_command(
         )
     if not trial.succeeded:
         raise typer.Exit(1)
+
+
+def _to_hand_over(made: Endpoint | Rotated) -> str:
+    return f"public key: {made.public_key}" if made.public_key else f"secret (shown this once): {made.secret}"
 
 
 def _secret(file: Path | None) -> str | None:

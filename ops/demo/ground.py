@@ -8,7 +8,7 @@ from pathlib import Path
 from ops.embedded.children import StartError, end_leftover
 from ops.embedded.ports import free_port
 from ops.running import Claim
-from sinks.webhooks.terms import new_secret
+from sinks.webhooks.signing import new_secret
 
 _LOCK = "up.lock"
 _SERVERS = ("kafka", "postgres")

@@ -85,6 +85,7 @@ def _recompute(
         final_clock = max(final_clock, micros(until))
     standings = _standings(inputs, result, final_clock, parked_us, window)
     for place, clock, content, _ in inputs:
+        told = len(result.log)
         walk.pass_time(clock)
         if isinstance(content, Fact):
             if place in standings:
@@ -93,6 +94,8 @@ def _recompute(
         elif not isinstance(content, ParkedWord):
             result.fates[place] = _take(walk, content, clock, window)
         walk.pass_time(clock)
+        cleared = (name for name, transition, _ in result.log[told:] if transition == "cleared")
+        result.cleared_by.update(dict.fromkeys(cleared, place))
     walk.pass_time(final_clock)
     _count(result, len(inputs))
     return result

@@ -139,6 +139,7 @@ class Recomputation:
     `counts`: the final fates of the inputs (`FATES`), which add up to `inputs`; over_refunded (purchases);
     created, cleared, reverted, pending (cashbacks as they stand); cases. `fates`: the fate of each place
     of the file or log but the bad ones. `log`: (cashback id, transition, timestamp) as they happened.
+    `cleared_by`: the place of the input at which each cleared, but for what cleared at the end alone.
     """
 
     cashbacks: dict[str, Cashback] = field(default_factory=dict)
@@ -149,6 +150,7 @@ class Recomputation:
     bad_entitlements: list[tuple[int, str]] = field(default_factory=list)
     fates: dict[int, str] = field(default_factory=dict)
     log: list[tuple[str, str, int]] = field(default_factory=list)
+    cleared_by: dict[str, int] = field(default_factory=dict)
 
 
 def digest(prefix: str, *fields: str) -> str:

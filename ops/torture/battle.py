@@ -253,6 +253,7 @@ class Battle:
     def _strike(self, fault: Fault) -> None:
         strike = Strike(fault, self.system, self.watch, self._replay, self._stop)
         stuck = skipped = ""
+        began_at = time.time()
         try:
             STRIKES[fault.kind](strike)
         except Skipped as reason:
@@ -268,7 +269,7 @@ class Battle:
             strike.note(" and ".join(f"{each:.1f} s" for each in strike.pauses_s))
         felt = Felt(
             fault.number, fault.kind, round(self.progress.share, 4), pause_s, round(strike.lasted_s, 1),
-            ", ".join(strike.notes), stuck, skipped,
+            ", ".join(strike.notes), stuck, skipped, began_at, time.time(),
         )  # fmt: skip
         self.progress.note(felt)
         self.say(tell(felt))

@@ -6,7 +6,7 @@ I3  every input has exactly one fate: judged, applied, duplicate, conflict, park
 I4  created = cleared + reverted + pending; each transition once
 I5  the receiver has the ledger's events, each with one body and a valid signature
 I6  the ledger is what a recomputation of the input log gives, to the minor unit
-I7  nothing cleared before its time
+I7  nothing cleared before its time, and nothing later than 60 s after it, outages not counted
 I8  no committed offset is ahead of the state
 """
 
@@ -22,7 +22,9 @@ import psycopg
 
 from ops.oracle import Account
 from ops.settings import Settings
+from ops.torture.lateness import outages
 from ops.torture.partition import SHOWN, Judged, judge_partition, received_webhooks
+from ops.torture.progress import Felt
 
 PROCESSES = 2
 
@@ -63,6 +65,7 @@ _SUBJECTS = {
     "acknowledged inputs": "I3 acknowledged inputs are there",
     "entries": "I6 entries",
     "webhooks": "I5 webhooks",
+    "late": "I7 nothing cleared late",
     "webhooks against the ledger": "I5 webhooks are the ledger's events",
 }
 
@@ -74,6 +77,8 @@ class Judgement:
     violations: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     inputs: int = 0
+    longest_wait_s: float = 0.0
+    """From when something could clear to its entry, outages not counted."""
 
     @property
     def total(self) -> int:
@@ -98,19 +103,21 @@ def judge(
     *,
     received_counts: Mapping[str, int],
     offsets_ahead: Sequence[str],
+    felt: Sequence[Felt],
 ) -> Judgement:
     """The whole of a run that is at rest. `settings` reach the servers directly."""
-    judgement = Judgement()
+    judgement, broken = Judgement(), outages(felt)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
         jobs = [
-            pool.submit(judge_partition, settings, directory, partition, programs, until)
+            pool.submit(judge_partition, settings, directory, partition, programs, until, broken)
             for partition in range(settings.partitions)
         ]
         parts = [job.result() for job in jobs]
     for part in parts:
         judgement.inputs += part.inputs
         judgement.counts.update(part.counts)
+        judgement.longest_wait_s = max(judgement.longest_wait_s, part.longest_wait_s)
         for subject, (count, shown) in part.wrong.items():
             judgement.add(_SUBJECTS[subject], count, [f"[{part.partition}] {each}" for each in shown])
     judgement.note("I8 offsets never ahead of the state", offsets_ahead)

@@ -18,6 +18,7 @@ from ops.oracle.compare import (
     compare_webhooks,
 )
 from ops.settings import Settings
+from ops.torture.lateness import Arrivals, Outage, late
 from ops.torture.load import ACKNOWLEDGED
 from ops.torture.poison import HEADER
 from ops.torture.records import Record, records
@@ -27,7 +28,7 @@ from schemas.topics import CASHBACK_EVENTS, DECISIONS, INPUTS, QUARANTINE, REVER
 
 SHOWN = 8
 _ENTRIES = """
-SELECT cashback_id, transition::text
+SELECT cashback_id, transition::text, posted_at
 FROM entries JOIN cashbacks USING (cashback_no) JOIN purchases USING (purchase_no)
 WHERE partner_id || ':' || member_id = ANY (%s)
 """
@@ -52,6 +53,8 @@ class Judged:
     """Of the ledger, of this partition's members."""
     webhooks: int = 0
     """Different ones that the receiver has, of this partition."""
+    longest_wait_s: float = 0.0
+    """From when something could clear to its entry, outages not counted."""
 
     def note(self, subject: str, differences: Sequence[object]) -> None:
         """Keep how many there are and what the first look like."""
@@ -66,10 +69,16 @@ class Lines:
     poisoned: dict[int, Record]
     checksums: dict[int, int]
     keys: set[str]
+    arrivals: Arrivals
 
 
 def judge_partition(
-    settings: Settings, directory: Path, partition: int, programs: Sequence[Mapping[str, Any]], until: str
+    settings: Settings,
+    directory: Path,
+    partition: int,
+    programs: Sequence[Mapping[str, Any]],
+    until: str,
+    broken: Sequence[Outage],
 ) -> Judged:
     """Everything there is to hold against the recomputation, of one partition."""
 
@@ -84,7 +93,7 @@ def judge_partition(
     judged.note("reversal cases", compare_cases(expected, _data(read(REVERSAL_CASES))))
     judged.note("quarantine", _quarantine(lines, expected, read(QUARANTINE), partition))
     judged.note("acknowledged inputs", _lost(lines, directory / "acknowledged", partition))
-    _judge_ledger(judged, settings, lines, expected, directory / "received")
+    _judge_ledger(judged, settings, lines, expected, directory / "received", broken)
     judged.balances = balances(expected.cashbacks.values(), commission_bps=settings.commission_bps)
     return judged
 
@@ -94,18 +103,21 @@ def _data(found: Iterator[Record]) -> Iterator[dict[str, Any]]:
 
 
 def _lines(found: Iterator[Record]) -> Lines:
-    lines = Lines([], {}, {}, set())
+    lines = Lines([], {}, {}, set(), Arrivals())
     clock = 0
     for record in found:
         lines.checksums[record.offset] = zlib.crc32(record.value or b"")
         clock = max(clock, int(record.said(CLOCK_HEADER) or 0))
+        lines.arrivals.moved(clock, record.at_ms)
         if record.said(HEADER) is not None:
             lines.poisoned[record.offset] = record
             lines.log.append((clock, {}))
+            lines.arrivals.at_ms.append(record.at_ms)
             continue
         name, datum = decode(record.value)
         if name == "Transaction":
             lines.log.append((clock, datum))
+            lines.arrivals.at_ms.append(record.at_ms)
             lines.keys.add((record.key or b"").decode())
     return lines
 
@@ -145,14 +157,22 @@ def _lost(lines: Lines, acknowledged: Path, partition: int) -> list[str]:
 
 
 def _judge_ledger(
-    judged: Judged, settings: Settings, lines: Lines, expected: Recomputation, received: Path
+    judged: Judged,
+    settings: Settings,
+    lines: Lines,
+    expected: Recomputation,
+    received: Path,
+    broken: Sequence[Outage],
 ) -> None:
     keys = sorted(lines.keys)
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         entries = connection.execute(_ENTRIES, (keys,)).fetchall()
         told = {event_id: bytes(body) for event_id, body in connection.execute(_MESSAGES, (keys,))}
     judged.entries = len(entries)
-    judged.note("entries", compare_entries(expected, entries))
+    judged.note("entries", compare_entries(expected, [row[:2] for row in entries]))
+    cleared = ((name, posted_at) for name, transition, posted_at in entries if transition == "cleared")
+    judged.longest_wait_s, wrong = late(expected, cleared, lines.arrivals, broken)
+    judged.note("late", wrong)
     wanted = {
         cashback.event_id(transition)
         for cashback in expected.cashbacks.values()

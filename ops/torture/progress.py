@@ -12,7 +12,10 @@ from ops.torture.faults import FORMS, Kind
 
 @dataclass(frozen=True, slots=True)
 class Felt:
-    """A fault that was struck. `pause_s`: the longest pause of its stages; None: they did not go on."""
+    """A fault that was struck. `pause_s`: the longest pause of its stages; None: they did not go on.
+
+    `began_at`, `over_at`: from the blow until all had gone on, Unix seconds.
+    """
 
     number: int
     kind: Kind
@@ -22,6 +25,8 @@ class Felt:
     note: str
     stuck: str = ""
     skipped: str = ""
+    began_at: float = 0.0
+    over_at: float = 0.0
 
     @property
     def is_slow(self) -> bool:

@@ -15,9 +15,10 @@ QUIET_S_MAX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record, byte for byte."""
+    """One record, byte for byte. `at_ms`: when the broker took it, or its sender made it; Unix ms."""
 
     offset: int
+    at_ms: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
@@ -54,7 +55,7 @@ def records(brokers: str, topic: str, partition: int) -> Iterator[Record]:
                 headers: Any = message.headers() or ()
                 offset = message.offset()
                 assert offset is not None
-                yield Record(offset, message.key(), message.value(), tuple(headers))
+                yield Record(offset, message.timestamp()[1], message.key(), message.value(), tuple(headers))
             if monotonic() - heard_s > QUIET_S_MAX:
                 raise TimeoutError(f"{topic}[{partition}]: its end was not reached")
     finally:

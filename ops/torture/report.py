@@ -7,6 +7,7 @@ from typing import Any
 
 from ops.torture.faults import FORMS, Kind
 from ops.torture.judgement import Judgement
+from ops.torture.lateness import LATE_S_MAX
 from ops.torture.progress import Felt, Progress
 
 
@@ -46,6 +47,7 @@ class Report:
             "violations": self.judgement.total,
             "slow_heals": len(self.slow),
             "longest_pause_s": max((each.pause_s or 0.0 for each in self.struck), default=0.0),
+            "longest_wait_to_clear_s": round(self.judgement.longest_wait_s, 1),
             "seconds": round(progress.seconds, 1),
             "resumed": progress.resumed,
             "operations": progress.outcomes,
@@ -94,6 +96,8 @@ def as_text(report: Report) -> str:
         f"{said['violations']} violations, {said['slow_heals']} slow heals",
         f"write operations: {_counted(said['operations'])}; webhooks: {_counted(said['webhooks'])}",
         f"inputs and cashbacks by fate: {_counted(said['fates'])}",
+        f"longest wait to clear, outages not counted: {said['longest_wait_to_clear_s']} s "
+        f"(allowed {LATE_S_MAX:g} s)",
         "",
         f"{'fault':24} {'times':>5} {'median':>8} {'longest':>8} {'allowed':>8}  pause measured from",
     ]

@@ -88,7 +88,7 @@ def _judged(system: System, progress: Progress, say: Say) -> Report:
     say("Recomputing everything from what lies on `inputs`")
     judgement = judge(
         system.inside, progress.directory, programs(), UNTIL,
-        received_counts=received, offsets_ahead=progress.offsets_ahead,
+        received_counts=received, offsets_ahead=progress.offsets_ahead, felt=progress.felt,
     )  # fmt: skip
     return Report(progress, judgement, received)
 

@@ -171,7 +171,8 @@ class System:
     def _start_servers(self) -> None:
         from sinks.migrations import upgrade  # alembic: only when it is needed
         from sinks.webhooks.endpoints import register
-        from sinks.webhooks.terms import EndpointRefused, new_secret
+        from sinks.webhooks.signing import new_secret
+        from sinks.webhooks.terms import EndpointRefused
 
         self.say("Starting three brokers and PostgreSQL")
         self.on_the_ground(self.cluster.start)

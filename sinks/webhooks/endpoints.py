@@ -1,7 +1,7 @@
-"""Endpoints of partners: where their webhooks go, with which secret, and for which events.
+"""Endpoints of partners: where their webhooks go, with which signature, and for which events.
 
-Each act is one transaction with its line in the audit log. A secret is returned when it is made, and by
-nothing else.
+Each act is one transaction with its line in the audit log. A shared secret is returned when it is made, and
+by nothing else; the private half of a key pair never is.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,8 @@ from schemas.times import from_datetime, to_iso
 from schemas.webhooks import EVENT_TYPES
 from sinks import audit
 from sinks.database import READER_ROLE, session
-from sinks.webhooks.terms import (
-    EndpointRefused,
-    check_event_types,
-    check_rate,
-    check_url,
-    new_secret,
-    secret_key,
-)
+from sinks.webhooks.signing import Scheme, key_of, new_secret, public_key, scheme_of
+from sinks.webhooks.terms import EndpointRefused, check_batch, check_event_types, check_rate, check_url
 
 NAME = "cashback endpoints"
 OLD_SECRET_FOR = timedelta(hours=24)
@@ -33,8 +27,10 @@ EVENT_TYPE = (
 """SQL: the type under which publishers are told of an entry."""
 
 _ADD = """
-INSERT INTO webhook_endpoints (partner_id, livemode, url, secrets, event_types, per_second_max)
-VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (partner_id, livemode, url) DO NOTHING RETURNING endpoint_id
+INSERT INTO webhook_endpoints
+    (partner_id, livemode, url, secrets, public_key, event_types, per_second_max, batch_max)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (partner_id, livemode, url) DO NOTHING RETURNING endpoint_id
 """
 _FOUND = """
 SELECT partner_id, url, secrets, old_secret_until, disabled_at FROM webhook_endpoints
@@ -65,9 +61,11 @@ WHERE endpoint_id = %s
 _DISABLE = """
 UPDATE webhook_endpoints SET disabled_at = clock_timestamp(), disabled_reason = %s WHERE endpoint_id = %s
 """
-_ROTATE = "UPDATE webhook_endpoints SET secrets = %s, old_secret_until = %s WHERE endpoint_id = %s"
+_ROTATE = """
+UPDATE webhook_endpoints SET secrets = %s, public_key = %s, old_secret_until = %s WHERE endpoint_id = %s
+"""
 _LIST = """
-SELECT endpoint_id, partner_id, livemode, url, event_types, per_second_max, created_at,
+SELECT endpoint_id, partner_id, livemode, url, event_types, per_second_max, batch_max, public_key, created_at,
        CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_until END,
        failing_since, disabled_at, disabled_reason,
        (SELECT count(*) FROM webhook_queue WHERE webhook_queue.endpoint_id = webhook_endpoints.endpoint_id)
@@ -78,27 +76,39 @@ ORDER BY endpoint_id
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint that was just registered. `secret` is shown here and never again."""
+    """An endpoint that was just registered.
+
+    What its receiver verifies with: `secret`, shown here and never again, or else `public_key`.
+    """
 
     endpoint_id: int
     partner_id: str
     livemode: bool
     url: str
-    secret: str
+    secret: str | None
+    public_key: str | None
 
 
 @dataclass(frozen=True)
 class Rotated:
-    """The new secret, shown here and never again. The old one signs until `old_until`; None: no more."""
+    """The new `secret`, shown here and never again, or else the new `public_key`.
+
+    The old one signs until `old_until`; None: no more.
+    """
 
     endpoint_id: int
-    secret: str
+    secret: str | None
+    public_key: str | None
     old_until: datetime | None
 
 
 @dataclass(frozen=True)
 class Listed:
-    """An endpoint as it stands. `old_secret_until`: so long two secrets sign; `queued`: what waits."""
+    """An endpoint as it stands.
+
+    `public_key`: its receiver verifies with it; None: with a secret. `old_secret_until`: so long two sign.
+    `batch_max`: events a request at most; None: one, as it is. `queued`: what waits.
+    """
 
     endpoint_id: int
     partner_id: str
@@ -106,6 +116,8 @@ class Listed:
     url: str
     event_types: list[str]
     per_second_max: int | None
+    batch_max: int | None
+    public_key: str | None
     created_at: datetime
     old_secret_until: datetime | None
     failing_since: datetime | None
@@ -121,43 +133,53 @@ def register(
     livemode: bool,
     url: str,
     event_types: Sequence[str] = tuple(EVENT_TYPES.values()),
+    scheme: Scheme | None = None,
     secret: str | None = None,
     per_second_max: int | None = None,
+    batch_max: int | None = None,
     allow_loopback: bool,
     actor: str,
     reason: str,
 ) -> Endpoint:
     """Add an endpoint; from now on the partner's events are queued for it. Raises `EndpointRefused`.
 
-    `secret`: ``whsec_`` and the base64 of 24 to 64 bytes; none: a random one is made. `allow_loopback` is the
-    setting `webhook_allow_loopback`.
+    `secret`: in a form of `sinks.webhooks.signing`; none: a random one of `scheme`, or of the first of them.
+    `per_second_max`: requests a second. `allow_loopback` is the setting `webhook_allow_loopback`.
     """
     check_url(url, allow_loopback=allow_loopback)
     check_event_types(event_types)
     check_rate(per_second_max)
-    secret = secret or new_secret()
-    secret_key(secret)
+    check_batch(batch_max)
+    secret = _secret(secret, scheme)
+    public = public_key(secret)
     if not partner_id:
         raise EndpointRefused("partner_id: is empty; name the partner whose events are sent")
     types = list(dict.fromkeys(event_types))
     with session(database_url, NAME) as connection, connection.transaction():
-        values = (partner_id, livemode, url, [secret], types, per_second_max)
+        values = (partner_id, livemode, url, [secret], public, types, per_second_max, batch_max)
         row = connection.execute(_ADD, values).fetchone()
         if row is None:
             raise EndpointRefused(
                 f"url: {partner_id} has an endpoint with this URL already; enable or rotate that one"
             )
-        details = {"partner_id": partner_id, "livemode": livemode, "url": url, "event_types": types}
-        _audit(
-            connection, "endpoint.add", row[0], actor, reason, details | {"per_second_max": per_second_max}
-        )
-    return Endpoint(row[0], partner_id, livemode, url, secret)
+        details = {
+            "partner_id": partner_id,
+            "livemode": livemode,
+            "url": url,
+            "event_types": types,
+            "per_second_max": per_second_max,
+            "batch_max": batch_max,
+            "scheme": scheme_of(secret),
+        }
+        _audit(connection, "endpoint.add", row[0], actor, reason, details)
+    return Endpoint(row[0], partner_id, livemode, url, None if public else secret, public)
 
 
 def rotate(
     database_url: str,
     endpoint_id: int,
     *,
+    scheme: Scheme | None = None,
     secret: str | None = None,
     at_once: bool = False,
     now: datetime | None = None,
@@ -166,13 +188,14 @@ def rotate(
 ) -> Rotated:
     """Give an endpoint a new secret; for a day both sign, the new one first. Raises `EndpointRefused`.
 
-    `at_once`: the old one signs no more, because it is known to others. `now` is the present unless given.
+    `secret` and `scheme` as in `register`; neither: of the scheme it has. `at_once`: the old one signs no
+    more, because it is known to others. `now` is the present unless given.
     """
-    secret = secret or new_secret()
-    secret_key(secret)
     now = now or datetime.now(UTC)
     with session(database_url, NAME) as connection, connection.transaction():
         _, _, secrets, old_until, _ = _found(connection, endpoint_id)
+        secret = _secret(secret, scheme or (None if secret else scheme_of(secrets[0])))
+        public = public_key(secret)
         if secret in secrets:
             raise EndpointRefused("secret: is one that signs already; leave it out to get a random one")
         if old_until is not None and old_until > now and not at_once:
@@ -181,9 +204,16 @@ def rotate(
                 "two are the most; wait until then, or rotate at once and leave the new one alone"
             )
         kept, until = ([secret], None) if at_once else ([secret, secrets[0]], now + OLD_SECRET_FOR)
-        connection.execute(_ROTATE, (kept, until, endpoint_id))
-        _audit(connection, "endpoint.rotate", endpoint_id, actor, reason, {"at_once": at_once})
-    return Rotated(endpoint_id, secret, until)
+        connection.execute(_ROTATE, (kept, public, until, endpoint_id))
+        _audit(
+            connection,
+            "endpoint.rotate",
+            endpoint_id,
+            actor,
+            reason,
+            {"at_once": at_once, "scheme": scheme_of(secret)},
+        )
+    return Rotated(endpoint_id, None if public else secret, public, until)
 
 
 def disable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> None:
@@ -229,6 +259,16 @@ def _found(connection: psycopg.Connection, endpoint_id: int) -> tuple[Any, ...]:
             f"endpoint_id: there is no endpoint {endpoint_id}; `cashback endpoints list` shows them"
         )
     return row
+
+
+def _secret(given: str | None, scheme: Scheme | None) -> str:
+    secret = given or new_secret(scheme or Scheme.HMAC_SHA256)
+    key_of(secret)
+    if scheme is not None and scheme_of(secret) is not scheme:
+        raise EndpointRefused(
+            f"scheme: is {scheme}, but the secret is one of {scheme_of(secret)}; leave out one"
+        )
+    return secret
 
 
 def _text(moment: datetime) -> str:

@@ -10,7 +10,8 @@ from yarl import URL
 
 from sinks.webhooks.circuit import Circuit, Pace
 from sinks.webhooks.messages import Message, Stored
-from sinks.webhooks.terms import secret_key
+from sinks.webhooks.requests import Request, next_request
+from sinks.webhooks.signing import key_of
 
 WAITING_MAX = 1_000
 WINDOW_AT_FIRST = 4
@@ -54,8 +55,9 @@ class Lane:
         """Take over what the database says now."""
         # As it is: the receiver's own spelling of its path is part of what it signs or routes by.
         self.url = URL(stored.url, encoded=True)
-        self.keys = [secret_key(each) for each in stored.secrets]
+        self.keys = [key_of(each) for each in stored.secrets]
         self.pace.per_s = stored.per_s
+        self._batch_max = stored.batch_max
         self.failing_since = stored.failing_since
         if stored.pause_s > 0:
             self.rest(stored.pause_s)
@@ -95,9 +97,17 @@ class Lane:
         allowed = self.circuit.allowed(self._window, time.monotonic())
         if self.circuit.is_open():
             return max(0, allowed - self.under_way - len(self.waiting))
-        wanted = self.pace.room(min(WAITING_MAX, 2 * allowed + 4 * self._finished))
+        wanted = self.pace.room(2 * allowed + 4 * self._finished) * (self._batch_max or 1)
         self._finished = 0
-        return max(0, wanted - len(self.waiting))
+        return max(0, min(WAITING_MAX, wanted) - len(self.waiting))
+
+    def requests(self) -> int:
+        """How many requests what waits makes, unless failures have made them smaller."""
+        return -(-len(self.waiting) // (self._batch_max or 1))
+
+    def take(self) -> Request:
+        """The next request; something must be waiting."""
+        return next_request(self.waiting, self._batch_max)
 
     def finish(self, *, is_failure: bool, is_overloaded: bool) -> None:
         """Count an attempt that came to its end."""

@@ -14,7 +14,8 @@ LISTED_MAX = 10_000
 
 _ATTEMPTS = f"""
 SELECT started_at, webhook_attempts.endpoint_id, url, entries.event_id, {EVENT_TYPE}, cashback_id, attempt,
-       webhook_attempts.replay, status, outcome, latency_us, error, response
+       webhook_attempts.replay, status, outcome, latency_us, error, response,
+       batch_id
 FROM webhook_attempts
 JOIN webhook_endpoints USING (endpoint_id)
 JOIN entries USING (entry_id)
@@ -34,6 +35,7 @@ class Attempt:
     """One attempt. `replay`: the act of the audit log that asked for it again; `response` ≤ 20 kB as it came.
 
     `outcome`: delivered, repeated (delivered before as well), failed (to be sent again) or gave_up.
+    `batch_id`: of the request, if it carried a batch.
     """
 
     started_at: datetime
@@ -49,6 +51,7 @@ class Attempt:
     latency_us: int
     error: str | None
     response: bytes | None
+    batch_id: str | None
 
 
 def attempts(

@@ -20,7 +20,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A message after an attempt, as the delivery log has it. `delay_s` None: it leaves the queue."""
+    """A message after an attempt, as the delivery log has it. `delay_s` None: it leaves the queue.
+
+    `batch_id`: of the request, if it carried a batch.
+    """
 
     message: Message
     outcome: str
@@ -30,6 +33,7 @@ class Settled:
     status: int | None
     error: str | None
     response: bytes | None
+    batch_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Stored:
     """An endpoint as the database has it.
 
     `secrets`: all that sign now, newest first. `pause_s`: what is left of a pause it asked for. `per_s`: this
-    dispatcher's share of the deliveries a second it may get; None: no bound.
+    dispatcher's share of the requests a second it may get; None: no bound. `batch_max`: so many events a
+    request at most; None: one, as it is.
     """
 
     endpoint_id: int
@@ -46,3 +51,4 @@ class Stored:
     failing_since: datetime | None
     pause_s: float
     per_s: float | None
+    batch_max: int | None

@@ -44,7 +44,8 @@ SELECT endpoint_id, url, {SECRETS_NOW}, failing_since,
        coalesce(extract(epoch FROM paused_until - clock_timestamp()), 0)::float,
        per_second_max::float / (
            SELECT greatest(1, count(*)) FROM webhook_dispatchers
-           WHERE heartbeat_at > clock_timestamp() - %(stale_ms)s * interval '1 millisecond')
+           WHERE heartbeat_at > clock_timestamp() - %(stale_ms)s * interval '1 millisecond'),
+       batch_max
 FROM webhook_endpoints WHERE disabled_at IS NULL
 """  # noqa: S608 - put together from constants
 # A message whose cashback said something before that is not delivered yet is put behind that one. (One that
@@ -101,10 +102,11 @@ WHERE webhook_queue.endpoint_id = back.endpoint_id AND webhook_queue.cashback_no
 """
 _LOG = """
 COPY webhook_attempts
-    (endpoint_id, entry_id, attempt, started_at, latency_us, status, outcome, error, response, replay)
+    (endpoint_id, entry_id, attempt, started_at, latency_us, status, outcome, error, response, replay,
+     batch_id)
 FROM STDIN (FORMAT BINARY)
 """
-_LOG_TYPES = ("int8", "int8", "int2", "timestamptz", "int8", "int2", "text", "text", "bytea", "int8")
+_LOG_TYPES = ("int8", "int8", "int2", "timestamptz", "int8", "int2", "text", "text", "bytea", "int8", "text")
 _DELIVERED_BEFORE = """
 SELECT entry_id, endpoint_id FROM unnest(%(entries)s::bigint[], %(endpoints)s::bigint[])
     AS again (entry_id, endpoint_id)
@@ -257,6 +259,7 @@ class Queue:
                         each.error,
                         each.response,
                         message.replay,
+                        each.batch_id,
                     )
                 )
 

@@ -18,7 +18,8 @@ from sinks.webhooks.lane import Host, Lane
 from sinks.webhooks.messages import Message, Settled, Stored
 from sinks.webhooks.outcomes import THROTTLING, Delivered, GiveUp, Gone, Retry, judge
 from sinks.webhooks.queue import Queue
-from sinks.webhooks.sending import Answer, Sender
+from sinks.webhooks.requests import Request
+from sinks.webhooks.sending import KEPT_BYTES_MAX, Answer, Sender
 
 Value = TypeVar("Value")
 
@@ -160,7 +161,7 @@ class Round:
     def _start_all(self) -> None:
         for lane in self._lanes.values():
             # One task takes message after message: a task for each costs more than it brings.
-            for _ in range(min(lane.free(), len(lane.waiting))):
+            for _ in range(min(lane.free(), lane.requests())):
                 if lane.host.room <= 0:
                     lane.host.wait(lane)
                     break
@@ -192,15 +193,15 @@ class Round:
                 pause_s = lane.pace.reserve(time.monotonic())
                 if pause_s is None:
                     break
-                message = lane.waiting.popleft()
+                request = lane.take()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
                     if lane.is_resting():
-                        self._to_release.append(message)
+                        self._to_release += request.messages
                         break
                 started_at = datetime.now(UTC)
-                answer = await self._sender.send(lane.url, lane.keys, message.event_id, message.body)
-                self._conclude(lane, message, answer, started_at)
+                answer = await self._sender.send(lane.url, lane.keys, request.message_id, request.body)
+                self._conclude(lane, request, answer, started_at)
                 if not lane.may_go_on():
                     break
         finally:
@@ -208,11 +209,11 @@ class Round:
             lane.host.room += 1
             self._hand_over(lane.host)
 
-    def _conclude(self, lane: Lane, message: Message, answer: Answer, started_at: datetime) -> None:
+    def _conclude(self, lane: Lane, request: Request, answer: Answer, started_at: datetime) -> None:
         outcome = judge(
             answer.status,
             answer.retry_after,
-            attempt=message.attempts + 1,
+            attempt=request.messages[0].attempts + 1,
             delays_s=self._settings.webhook_retry_delays_s,
             now=started_at,
         )
@@ -228,9 +229,10 @@ class Round:
                 self._failed(lane, pause_s, started_at)
             case GiveUp():
                 said, delay_s = "gave_up", None
-                get_logger().error(
-                    "webhook given up", event_id=message.event_id, endpoint_id=lane.endpoint_id
-                )
+                for each in request.messages:
+                    get_logger().error(
+                        "webhook given up", event_id=each.event_id, endpoint_id=lane.endpoint_id
+                    )
                 self._failed(lane, 0.0, started_at)
             case Gone():
                 # Kept in the queue: whoever enables the endpoint again gets it.
@@ -238,19 +240,14 @@ class Round:
                 self._disable(lane, Disabled("gone", "the receiver answered 410 Gone"))
             case _:
                 assert_never(outcome)
-        self._count(said)
-        self._settled.append(
-            Settled(
-                message,
-                said,
-                delay_s,
-                started_at,
-                answer.latency_us,
-                answer.status,
-                answer.error,
-                answer.response,
-            )
-        )
+        self._count(said, len(request.messages))
+        # The events of a batch share what is kept of the answer.
+        response = answer.response and answer.response[: KEPT_BYTES_MAX // len(request.messages)]
+        latency_us, status, error = answer.latency_us, answer.status, answer.error
+        self._settled += [
+            Settled(each, said, delay_s, started_at, latency_us, status, error, response, request.batch_id)
+            for each in request.messages
+        ]
 
     def _finish(self, lane: Lane, answer: Answer, *, is_failure: bool) -> None:
         was_open = lane.circuit.is_open()
@@ -282,12 +279,12 @@ class Round:
         lane.close()
         self._to_disable[lane.endpoint_id] = disabled
 
-    def _count(self, said: str) -> None:
-        _ATTEMPTS[said].inc()
+    def _count(self, said: str, messages: int) -> None:
+        _ATTEMPTS[said].inc(messages)
         if said == "delivered":
-            self._state.delivered += 1
+            self._state.delivered += messages
         else:
-            self._state.failed += 1
+            self._state.failed += messages
 
 
 def _said(answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -9,7 +10,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from sinks.webhooks.addresses import AddressRefused, SocketFactory
-from sinks.webhooks.signatures import sign
+from sinks.webhooks.signing import Key, sign
 
 READ_BYTES_MAX = 64 * 1024
 KEPT_BYTES_MAX = 20 * 1000
@@ -65,7 +66,7 @@ class Sender:
         """Close all connections."""
         await self._session.close()
 
-    async def send(self, url: URL, keys: list[bytes], message_id: str, body: bytes) -> Answer:
+    async def send(self, url: URL, keys: Sequence[Key], message_id: str, body: bytes) -> Answer:
         """Send once; never raises for what a receiver or the network does."""
         now_s = int(time.time())
         headers = {

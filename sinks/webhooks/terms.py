@@ -1,9 +1,6 @@
-"""What an endpoint may be: its URL, its secret, its event types, its rate."""
+"""What an endpoint may be: its URL, its event types, its rate, its batches."""
 
-import base64
-import binascii
 import re
-import secrets
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -14,10 +11,9 @@ from yarl import URL
 from schemas.webhooks import EVENT_TYPES
 from sinks.webhooks.addresses import is_deliverable, is_loopback
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix alone is none
-SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
 URL_MAX = 2_048
 PER_SECOND_MAX = 10_000
+BATCH_MAX = 100
 HOST_MAX = 253
 _PORTS = (443, 8443)
 _NAME = re.compile(r"([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?")
@@ -33,26 +29,6 @@ LookUp = Callable[[str], Sequence[str]]
 
 def _addresses(host: str) -> Sequence[str]:
     return [str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
-
-
-def new_secret() -> str:
-    """A random secret of 32 bytes in the form receivers get it."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def secret_key(secret: str) -> bytes:
-    """The key behind a ``whsec_`` secret. Raises `EndpointRefused`."""
-    try:
-        if not secret.startswith(SECRET_PREFIX):
-            raise ValueError("no prefix")
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except (ValueError, binascii.Error):
-        raise EndpointRefused("secret: is not whsec_ and base64; leave it out to get a random one") from None
-    if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
-        raise EndpointRefused(
-            f"secret: holds {len(key)} bytes; use {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} random bytes"
-        )
-    return key
 
 
 def check_url(url: str, *, allow_loopback: bool) -> None:
@@ -95,10 +71,18 @@ def check_event_types(event_types: Sequence[str]) -> None:
 
 
 def check_rate(per_second_max: int | None) -> None:
-    """Raises `EndpointRefused` unless it is none or a number of deliveries a second."""
+    """Raises `EndpointRefused` unless it is none or a number of requests a second."""
     if per_second_max is not None and not 1 <= per_second_max <= PER_SECOND_MAX:
         raise EndpointRefused(
             f"per_second_max: {per_second_max} is out of bounds; give 1 to {PER_SECOND_MAX}, or leave it out"
+        )
+
+
+def check_batch(batch_max: int | None) -> None:
+    """Raises `EndpointRefused` unless it is none or how many events a request may carry."""
+    if batch_max is not None and not 1 <= batch_max <= BATCH_MAX:
+        raise EndpointRefused(
+            f"batch_max: {batch_max} is out of bounds; give 1 to {BATCH_MAX}, or leave it out"
         )
 
 

@@ -1,4 +1,4 @@
-"""A test event: sent once, at once, signed like any other, and never to be taken for a real one.
+"""A test event: sent once, at once, signed and packed like any other, and never to be taken for a real one.
 
 Body: ``{"event_id":"test_…","timestamp":"2026-01-01T00:00:00Z","type":"endpoint.test"}``. Its id begins with
 `test_` where those of cashbacks begin with `evt_`, no endpoint can subscribe to its type, it names no
@@ -7,6 +7,7 @@ cashback and no amount, and it is not part of the delivery log.
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,13 +19,15 @@ from ops.settings import Settings
 from sinks import audit
 from sinks.database import session
 from sinks.webhooks.queue import SECRETS_NOW
+from sinks.webhooks.requests import batch
 from sinks.webhooks.sending import Answer, Sender
-from sinks.webhooks.terms import EndpointRefused, secret_key
+from sinks.webhooks.signing import Key, key_of
+from sinks.webhooks.terms import EndpointRefused
 
 TYPE = "endpoint.test"
 ID_PREFIX = "test_"
 
-_WHERE = f"SELECT url, {SECRETS_NOW} FROM webhook_endpoints WHERE endpoint_id = %s"  # noqa: S608 - constants
+_WHERE = f"SELECT url, {SECRETS_NOW}, batch_max FROM webhook_endpoints WHERE endpoint_id = %s"  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def send_test(
             raise EndpointRefused(
                 f"endpoint_id: there is no endpoint {endpoint_id}; `cashback endpoints list` shows them"
             )
-        url, signing = row
+        url, signing, batch_max = row
         audit.record(
             connection,
             actor=actor,
@@ -67,8 +70,9 @@ def send_test(
             reason=reason,
             details={"event_id": event_id},
         )
-    keys = [secret_key(each) for each in signing]
-    return Trial(event_id, body, asyncio.run(_send(settings, url, keys, event_id, body, resolver)))
+    keys = [key_of(each) for each in signing]
+    message_id, packed = (event_id, body) if batch_max is None else batch([(event_id, body)])
+    return Trial(event_id, packed, asyncio.run(_send(settings, url, keys, message_id, packed, resolver)))
 
 
 def trial_body(event_id: str, at: datetime) -> bytes:
@@ -80,8 +84,8 @@ def trial_body(event_id: str, at: datetime) -> bytes:
 async def _send(
     settings: Settings,
     url: str,
-    keys: list[bytes],
-    event_id: str,
+    keys: Sequence[Key],
+    message_id: str,
     body: bytes,
     resolver: AbstractResolver | None,
 ) -> Answer:
@@ -92,6 +96,6 @@ async def _send(
         resolver=resolver,
     )
     try:
-        return await sender.send(URL(url, encoded=True), keys, event_id, body)
+        return await sender.send(URL(url, encoded=True), keys, message_id, body)
     finally:
         await sender.close()

@@ -25,20 +25,22 @@ def node() -> Callable[[Path], Script]:
     def ready(directory: Path) -> Script:
         modules = _installed(directory)
 
-        def run(script: str, said: str) -> str:
-            return subprocess.run(
-                [str(_wheel() / "bin" / "node"), str(directory / script)],
-                input=said,
-                env={"NODE_PATH": str(modules)},
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=30,
-            ).stdout
-
-        return run
+        return lambda script, said: run_node(directory / script, said, NODE_PATH=str(modules))
 
     return ready
+
+
+def run_node(script: Path, said: str, **environment: str) -> str:
+    """What a script, prints for a standard input."""
+    return subprocess.run(
+        [str(_wheel() / "bin" / "node"), str(script)],
+        input=said,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
 
 
 def _installed(directory: Path) -> Path:

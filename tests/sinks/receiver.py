@@ -42,7 +42,8 @@ class Receiver:
     """An HTTP server on loopback in a thread.
 
     `script`: replies for the next requests of a path; `each`: for the first requests with each id there;
-    `always`: for all others. `most_open`: requests that were open at the same time, at most.
+    `always`: for all others; `refused`: bytes for which a request is answered 500 all the same.
+    `most_open`: requests that were open at the same time, at most.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class Receiver:
         self.script: dict[str, deque[Reply]] = {}
         self.each: dict[str, deque[Reply]] = {}
         self.always: dict[str, Reply] = {}
+        self.refused: bytes | None = None
         self.most_open = 0
         self._open = 0
         self._times: Counter[tuple[str, str]] = Counter()
@@ -103,7 +105,7 @@ class Receiver:
         self.received.append(
             Received(request.path, request.headers["webhook-id"], body, dict(request.headers.items()))
         )
-        reply = self._reply(request)
+        reply = Reply(500) if self.refused and self.refused in body else self._reply(request)
         if reply.hang:
             await self._closing.wait()
         if request.transport is not None and (reply.reset or reply.lost):

@@ -7,8 +7,9 @@ from typing import Any
 
 from ops.settings import Settings
 from sinks.webhooks.dispatcher import Dispatcher
-from sinks.webhooks.endpoints import register
+from sinks.webhooks.endpoints import Endpoint, Rotated, register, rotate
 from sinks.webhooks.figures import figures
+from sinks.webhooks.trial import Trial, send_test
 from tests.eventually import eventually
 from tests.sinks.receiver import Receiver
 from tests.sinks.test_posting import Book
@@ -28,9 +29,13 @@ class Scene:
         self._stops: list[Callable[[], None]] = []
 
     def endpoint(self, path: str, **changes: Any) -> str:
-        """Registers an endpoint at `path` of the receiver; returns its secret."""
+        """Registers an endpoint at `path` of the receiver; returns its secret, or else its public key."""
         known: dict[str, Any] = {"partner_id": "shop", "livemode": True, "allow_loopback": True, **BY}
-        return register(self.url, url=self.receiver.url(path), **(known | changes)).secret
+        return _shown(register(self.url, url=self.receiver.url(path), **(known | changes)))
+
+    def rotate(self, path: str, **changes: Any) -> str:
+        """Gives the endpoint at `path` a new secret or key pair; returns as `endpoint` does."""
+        return _shown(rotate(self.url, self.endpoint_id(path), **(BY | changes)))
 
     def dispatch(self, **changes: Any) -> None:
         """Starts a dispatcher with settings changed as given."""
@@ -52,6 +57,11 @@ class Scene:
         """Number of the endpoint at `path`."""
         return int(self.sql("SELECT endpoint_id FROM webhook_endpoints WHERE url LIKE %s", f"%{path}")[0][0])
 
+    def try_out(self, path: str) -> Trial:
+        """Sends a test event to the endpoint at `path`."""
+        settings = Settings(database_url=self.url, webhook_allow_loopback=True)
+        return send_test(settings, self.endpoint_id(path), **BY)
+
     def delivered(self, count: int) -> None:
         """Waits until so many messages are delivered."""
         eventually(lambda: figures(self.url)["delivered"] == count, timeout_s=30)
@@ -66,3 +76,9 @@ class Scene:
         for stop in self._stops:
             stop()
         self.book.connection.close()
+
+
+def _shown(made: Endpoint | Rotated) -> str:
+    shown = made.secret or made.public_key
+    assert shown is not None
+    return shown

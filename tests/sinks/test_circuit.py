@@ -7,7 +7,7 @@ import pytest
 from sinks.webhooks.circuit import Circuit, Pace
 from sinks.webhooks.lane import Host, Lane
 from sinks.webhooks.messages import Stored
-from sinks.webhooks.terms import new_secret
+from sinks.webhooks.signing import new_secret
 
 
 def test_failures_in_a_row_open_it_and_one_probe_at_a_time_goes_out() -> None:
@@ -76,8 +76,17 @@ def test_a_turn_that_is_far_away_is_not_taken() -> None:
     assert Pace().reserve(5) == 0
 
 
+def test_what_waits_for_a_batch_is_as_much_as_its_requests_carry() -> None:
+    def room(per_s: float | None, batch_max: int | None) -> int:
+        stored = Stored(1, "https://example.com/", (new_secret(),), None, 0.0, per_s, batch_max)
+        circuit = Circuit(failures_max=8, pause_s_max=30)
+        return Lane(stored, window_max=8, circuit=circuit, host=Host(room=1)).room()
+
+    assert (room(None, None), room(None, 10), room(None, 100), room(2.0, 10)) == (8, 80, 800, 20)
+
+
 def test_whose_turn_is_far_away_takes_no_room_of_its_host() -> None:
-    stored = Stored(1, "https://example.com/", (new_secret(),), None, 0.0, 1.0)
+    stored = Stored(1, "https://example.com/", (new_secret(),), None, 0.0, 1.0, None)
     circuit = Circuit(failures_max=8, pause_s_max=30)
     lane = Lane(stored, window_max=8, circuit=circuit, host=Host(room=1))
     assert lane.free() == 4

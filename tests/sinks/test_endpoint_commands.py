@@ -58,7 +58,7 @@ def acts(scene: Scene) -> list[tuple[Any, ...]]:
 
 def test_a_secret_is_shown_once_and_never_again(scene: Scene, tmp_path: Path) -> None:
     made = add(scene, "/hook", "--event", "cashback.cleared", "--per-second", "7", "--test")
-    assert made.keys() == {"endpoint_id", "partner_id", "livemode", "url", "secret"}
+    assert made.keys() == {"endpoint_id", "partner_id", "livemode", "url", "secret", "public_key"}
     number = str(made["endpoint_id"])
     rotated = run_json(scene, "endpoints", "rotate", number, *WHO)
     code, text = run(scene, "endpoints", "list")
@@ -80,9 +80,9 @@ def test_a_secret_is_shown_once_and_never_again(scene: Scene, tmp_path: Path) ->
 
 def test_the_old_secret_signs_for_a_day_and_then_no_more(scene: Scene) -> None:
     made = add(scene, "/hook")
-    number, old = made["endpoint_id"], verifier(made["secret"])
+    old = verifier(made["secret"])
     now = datetime.now(UTC)
-    new = verifier(rotate(scene.url, number, now=now - timedelta(hours=23, minutes=59), **BY).secret)
+    new = verifier(scene.rotate("/hook", now=now - timedelta(hours=23, minutes=59)))
     scene.dispatch()
     scene.book.post(created())
     scene.delivered(1)
@@ -133,6 +133,11 @@ def test_a_second_rotation_waits_for_the_day_unless_the_old_one_is_to_end_at_onc
         (
             ("https://example.com/", "--per-second", "0"),
             "per_second_max: 0 is out of bounds; give 1",
+        ),
+        (("https://example.com/", "--batch", "101"), "batch_max: 101 is out of bounds; give 1 to 100"),
+        (
+            ("https://example.com/", "--secret-file", "-", "--scheme", "ed25519"),
+            "secret: holds 20 bytes; use 24 to 64 random bytes",
         ),
         (("https://example.com/", "--partner", ""), "partner_id: is empty; name the partner"),
         (("https://example.com/", "--secret-file", "-"), "secret: holds 20 bytes; use 24 to 64 random bytes"),

@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sinks.webhooks.endpoints import rotate
-from sinks.webhooks.signatures import sign
-from sinks.webhooks.terms import new_secret, secret_key
+from sinks.webhooks.signing import key_of, new_secret, sign
 from tests.plugins.node import Script
 from tests.sinks.receiver import Received
-from tests.sinks.scene import BY, Scene
+from tests.sinks.scene import Scene
 from tests.sinks.test_posting import cleared, created
 
 NPM = Path(__file__).parent / "npm"
@@ -49,7 +47,7 @@ def in_python(secret: str, headers: dict[str, str], body: bytes) -> Verdict:
 
 def signed(body: bytes, *secrets: str, at_s: int | None = None, message_id: str = "evt_1") -> dict[str, str]:
     at_s = int(time.time()) if at_s is None else at_s
-    keys = [secret_key(each) for each in secrets]
+    keys = [key_of(each) for each in secrets]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(at_s),
@@ -94,7 +92,7 @@ def test_what_was_changed_is_too_old_or_signed_by_others_is_not_genuine(verdict:
 
 def test_what_the_dispatcher_sends_is_genuine(verdict: Any, scene: Scene) -> None:
     old = scene.endpoint("/hook")
-    new = rotate(scene.url, scene.endpoint_id("/hook"), **BY).secret
+    new = scene.rotate("/hook")
     scene.book.post(created(), cleared(created("größe-€")), created("größe-€"))
     scene.dispatch()
     scene.delivered(2)

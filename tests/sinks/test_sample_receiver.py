@@ -22,7 +22,7 @@ from sinks.webhooks import trial
 from sinks.webhooks.endpoints import OLD_SECRET_FOR, register, rotate
 from sinks.webhooks.figures import figures
 from sinks.webhooks.replay import Booked, replay
-from sinks.webhooks.terms import new_secret
+from sinks.webhooks.signing import new_secret
 from tests.contract.pages import GUIDES, blocks, rows
 from tests.eventually import eventually
 from tests.sinks.scene import BY, Scene
@@ -133,6 +133,7 @@ def test_the_receiver_goes_on_while_its_secret_is_rotated_and_takes_a_test_event
     settings = Settings(database_url=scene.url, webhook_allow_loopback=True)
     with_old = trial.send_test(settings, made.endpoint_id, **BY)
     sample.kill()
+    assert rotated.secret is not None
     sample.secret = rotated.secret
     sample.start()
     with_new = trial.send_test(settings, made.endpoint_id, **BY)

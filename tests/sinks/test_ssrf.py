@@ -13,11 +13,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from sinks.webhooks.sending import KEPT_BYTES_MAX, READ_BYTES_MAX, Answer, Sender
+from sinks.webhooks.signing import key_of, new_secret
 from sinks.webhooks.terms import EndpointRefused, check_url
 from tests.eventually import eventually
 from tests.sinks.receiver import Receiver, Reply
 
-KEY = b"k" * 32
+KEY = key_of(new_secret())
 
 
 class Trap:

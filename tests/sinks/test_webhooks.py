@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from ops.settings import Settings
 from schemas.webhooks import webhook_body
-from sinks.webhooks.endpoints import enable, rotate
+from sinks.webhooks.endpoints import enable
 from sinks.webhooks.figures import figures
 from sinks.webhooks.lane import WINDOW_AT_FIRST
 from sinks.webhooks.terms import EndpointRefused
@@ -101,8 +101,7 @@ def test_an_endpoint_gets_the_types_it_wants_and_is_signed_with_both_secrets(
     scene: Scene,
 ) -> None:
     old = scene.endpoint("/hook", event_types=["cashback.cleared"])
-    [(endpoint_id,)] = scene.sql("SELECT endpoint_id FROM webhook_endpoints")
-    new = rotate(scene.url, endpoint_id, **BY).secret
+    new = scene.rotate("/hook")
     scene.book.post(created(), cleared(created()))
     scene.dispatch()
     scene.delivered(1)

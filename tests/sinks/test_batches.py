@@ -1,0 +1,134 @@
+"""Several events a request: what is packed together, and what becomes of it."""
+
+import json
+from collections import Counter, deque
+from typing import Any
+
+from schemas.webhooks import webhook_body
+from sinks.webhooks.figures import figures
+from sinks.webhooks.lane import WINDOW_AT_FIRST
+from sinks.webhooks.log import attempts
+from sinks.webhooks.replay import OneEvent, replay
+from sinks.webhooks.trial import TYPE
+from tests.eventually import eventually
+from tests.sinks.conftest import Processes
+from tests.sinks.receiver import Received, Reply, verifier
+from tests.sinks.scene import BY, Scene
+from tests.sinks.test_posting import Event, cleared, created
+
+
+def events_in(got: Received) -> list[dict[str, Any]]:
+    said = json.loads(got.body)
+    assert list(said) == ["events"]
+    return list(said["events"])
+
+
+def ids_in(got: Received) -> list[str]:
+    return [each["event_id"] for each in events_in(got)]
+
+
+def times_received(scene: Scene) -> Counter[str]:
+    return Counter(event_id for got in scene.receiver.received for event_id in ids_in(got))
+
+
+def orders(count: int) -> list[Event]:
+    return [created(f"order-{number}") for number in range(count)]
+
+
+def test_what_waits_comes_together_each_event_with_the_bytes_of_its_own(scene: Scene) -> None:
+    genuine = verifier(scene.endpoint("/hook", batch_max=10))
+    scene.endpoint("/one")
+    events = orders(25)
+    scene.book.post(*events)
+    scene.dispatch()
+    scene.delivered(50)
+    bodies = {event["event_id"]: webhook_body(record, event) for record, event in events}
+    batches = [got for got in scene.receiver.received if got.path == "/hook"]
+    assert sorted(len(events_in(got)) for got in batches) == [5, 10, 10]
+    for got in batches:
+        genuine(got)
+        assert got.body == b'{"events":[' + b",".join(bodies[each] for each in ids_in(got)) + b"]}"
+        assert got.message_id.startswith("btch_")
+    assert sorted(each for got in batches for each in ids_in(got)) == sorted(bodies)
+    assert sorted(scene.receiver.ids("/one")) == sorted(bodies)
+    logged = {each.event_id: each.batch_id for each in attempts(scene.url, endpoint_id=1, most=100)}
+    assert logged == {each: got.message_id for got in batches for each in ids_in(got)}
+    assert {each.batch_id for each in attempts(scene.url, endpoint_id=2, most=100)} == {None}
+
+
+def test_cleared_never_comes_with_its_created_and_never_before_it(scene: Scene) -> None:
+    scene.endpoint("/hook", batch_max=100)
+    events = orders(60)
+    scene.book.post(*events, *map(cleared, events))
+    scene.dispatch()
+    scene.dispatch()
+    scene.delivered(120)
+    assert set(times_received(scene).values()) == {1}
+    place = {each: number for number, got in enumerate(scene.receiver.received) for each in ids_in(got)}
+    for event in events:
+        assert place[event[1]["event_id"]] < place[cleared(event)[1]["event_id"]]
+
+
+def test_what_fails_together_is_sent_again_one_by_one(scene: Scene) -> None:
+    scene.endpoint("/hook", batch_max=10)
+    scene.receiver.script["/hook"] = deque([Reply(500, body=b"x" * 30_000)])
+    scene.book.post(*orders(10))
+    scene.dispatch(webhook_retry_delays_s=(0.05,) * 9)
+    scene.delivered(10)
+    first, *later = scene.receiver.received
+    assert len(events_in(first)) == 10
+    assert sorted(ids_in(got) for got in later) == sorted([each] for each in ids_in(first))
+    failed = attempts(scene.url, only_failed=True, most=100)
+    assert {(each.event_id, each.batch_id) for each in failed} == {
+        (each, first.message_id) for each in ids_in(first)
+    }
+    assert {len(each.response or b"") for each in failed} == {2_000}, "what is kept of an answer is shared"
+
+
+def test_an_event_that_a_receiver_cannot_take_holds_up_the_others_once(scene: Scene) -> None:
+    scene.endpoint("/hook", batch_max=20)
+    events = orders(20)
+    poison = events[7][1]["event_id"]
+    scene.receiver.refused = poison.encode()
+    scene.book.post(*events)
+    scene.dispatch(webhook_retry_delays_s=(0.05,) * 3)
+    eventually(lambda: figures(scene.url)["given_up"] == 1, timeout_s=30)
+    scene.delivered(19)
+    assert times_received(scene) == {
+        event["event_id"]: 4 if event["event_id"] == poison else 2 for _, event in events
+    }
+
+
+def test_a_dispatcher_killed_with_batches_under_way_loses_nothing(scene: Scene, processes: Processes) -> None:
+    scene.endpoint("/hook", batch_max=10)
+    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * WINDOW_AT_FIRST)
+    events = orders(300)
+    scene.book.post(*events)
+    first = processes.start("sinks.webhooks", webhook_allow_loopback=True)
+    eventually(lambda: len(scene.receiver.received) >= WINDOW_AT_FIRST, timeout_s=30)
+    first.kill()
+    first.wait(10)
+    processes.start("sinks.webhooks", webhook_allow_loopback=True)
+    scene.delivered(300)
+    assert times_received(scene).keys() == {event["event_id"] for _, event in events}
+    assert scene.sql("SELECT count(*) FROM webhook_queue") == [(0,)]
+    bodies: dict[str, bytes] = {}
+    for got in scene.receiver.received:
+        assert bodies.setdefault(got.message_id, got.body) == got.body, "the same id, the same body"
+
+
+def test_a_replay_and_a_test_event_come_in_the_form_of_all_others(scene: Scene) -> None:
+    genuine = verifier(scene.endpoint("/hook", batch_max=10))
+    event = created()
+    scene.book.post(event)
+    scene.dispatch()
+    scene.delivered(1)
+    replay(scene.url, scene.endpoint_id("/hook"), OneEvent(event[1]["event_id"]), **BY)
+    eventually(lambda: len(scene.receiver.received) == 2, timeout_s=15)
+    first, again = scene.receiver.received
+    assert (again.message_id, again.body) == (first.message_id, first.body)
+    trial = scene.try_out("/hook")
+    got = scene.receiver.received[2]
+    genuine(got)
+    assert trial.answer.status == 200
+    assert [(each["event_id"], each["type"]) for each in events_in(got)] == [(trial.event_id, TYPE)]
