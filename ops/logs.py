@@ -19,7 +19,7 @@ Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
 REDACTED = "***"
 _SECRETS = (
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"), rf"\1{REDACTED}"),
-    (re.compile(r"\bwhsec_[A-Za-z0-9+/_=-]+"), f"whsec_{REDACTED}"),
+    (re.compile(r"\b(whsec|whsk)_[A-Za-z0-9+/_=-]+"), rf"\1_{REDACTED}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {REDACTED}"),
     # name=value and "name": "value", also inside a quoted string
     (

@@ -197,7 +197,9 @@ posted_age_seconds = AgeHistogram(
     "cashback_posted_age_seconds", "From an event's append to the commit of its ledger entry"
 )
 places_total = Counter("cashback_places_total", "Places of records about payments written to the index")
-webhook_attempts_total = _labelled(Counter, "cashback_webhook_attempts", "Delivery attempts by outcome")
+webhook_attempts_total = _labelled(
+    Counter, "cashback_webhook_attempts", "Attempts to deliver an event, by outcome"
+)
 webhook_oldest_seconds = Gauge(
     "cashback_webhook_oldest_undelivered_seconds", "Age of the oldest undelivered webhook"
 )

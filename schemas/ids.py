@@ -45,7 +45,7 @@ def voucher_id(livemode: bool, partner_id: str, request_key: str) -> str:
 
 
 def batch_id(event_ids: Iterable[str]) -> str:
-    """Of these events in one webhook, in this order."""
+    """Of these events in one webhook, in this order. A request, which a rebuild may pack otherwise."""
     return "btch_" + _digits("\x1f".join(event_ids))
 
 

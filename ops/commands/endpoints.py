@@ -17,7 +17,13 @@ from schemas.webhooks import EVENT_TYPES
 from sinks.webhooks import endpoints as desk
 from sinks.webhooks.endpoints import Endpoint, Listed, Rotated
 from sinks.webhooks.signing import Scheme
-from sinks.webhooks.terms import BATCH_MAX, PER_SECOND_MAX, check_url, check_where_it_leads
+from sinks.webhooks.terms import (
+    BATCH_EVENTS_MAX,
+    PER_SECOND_MAX,
+    EndpointRefused,
+    check_url,
+    check_where_it_leads,
+)
 from sinks.webhooks.trial import send_test
 
 app = typer.Typer(no_args_is_help=True)
@@ -46,20 +52,21 @@ def add_command(
     batch: Annotated[
         int | None,
         typer.Option(
-            help=f'Events a request at most, up to {BATCH_MAX}, as {{"events":[…]}}; else one, as it is'
+            help=f'1 to {BATCH_EVENTS_MAX} events a request at most, as {{"events":[…]}}; else one, as it is'
         ),
     ] = None,
     is_test: Annotated[
         bool, typer.Option("--test/--live", help="For events of tests, or of real money")
     ] = False,
     scheme: Annotated[
-        Scheme | None, typer.Option(help="How they are signed; else hmac-sha256, with a shared secret")
+        Scheme | None,
+        typer.Option(help="How webhooks are signed; else as --secret-file says, or hmac-sha256"),
     ] = None,
     secret_file: SecretFile = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
-    """Register an endpoint. Its secret is shown once, now, or its public key: hand it to the partner."""
+    """Register an endpoint. Hand to the partner what is shown: the secret, this once, or the public key."""
     settings = settings_here(database_url=database)
     allow_loopback = settings.webhook_allow_loopback
     check_url(url, allow_loopback=allow_loopback)
@@ -96,7 +103,7 @@ def list_command(
     if as_json:
         typer.echo(json.dumps({"endpoints": [json_form(each) for each in found]}))
         return
-    columns = ("no", "partner", "mode", "url", "events", "a second", "queued", "state")
+    columns = ("no", "partner", "mode", "url", "events", "signed", "at most", "queued", "state")
     print_table(columns, map(_cells, found), folded="url")
 
 
@@ -109,13 +116,14 @@ def rotate_command(
         bool, typer.Option("--at-once", help="The old secret signs no more: it is known to others")
     ] = False,
     scheme: Annotated[
-        Scheme | None, typer.Option(help="How they are signed from now on; else as they are")
+        Scheme | None,
+        typer.Option(help="How webhooks are signed from now on; else as --secret-file says, or as before"),
     ] = None,
     secret_file: SecretFile = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
-    """Make a new secret or key pair, shown now. For 24 hours the old one signs too, behind it."""
+    """Make a new secret, shown this once, or key pair. For 24 hours the old one and the new one sign."""
     rotated = desk.rotate(
         database_here(database),
         endpoint,
@@ -191,22 +199,33 @@ def _to_hand_over(made: Endpoint | Rotated) -> str:
 def _secret(file: Path | None) -> str | None:
     if file is None:
         return None
-    return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).strip()
+    try:
+        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        # Not its name: it may be the secret itself, given in place of a file.
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise EndpointRefused(f"secret_file: {reason}; name a readable file that holds the secret") from None
 
 
 def _cells(each: Listed) -> tuple[str, ...]:
     types = " ".join(kind.removeprefix("cashback.") for kind in each.event_types)
-    rate = str(each.per_second_max or "-")
     return (
         str(each.endpoint_id),
         each.partner_id,
         mode(each.livemode),
         each.url,
         types,
-        rate,
+        "ed25519" if each.public_key else "hmac",
+        _bounds(each),
         str(each.queued),
         _state(each),
     )
+
+
+def _bounds(each: Listed) -> str:
+    a_second = f"{each.per_second_max} a second" if each.per_second_max else ""
+    a_request = f"{each.batch_max} a request" if each.batch_max else ""
+    return ", ".join(filter(None, (a_request, a_second))) or "-"
 
 
 def _state(each: Listed) -> str:
@@ -214,4 +233,4 @@ def _state(each: Listed) -> str:
         return f"disabled {to_iso(from_datetime(each.disabled_at))[:16]}: {each.disabled_reason}"
     if each.failing_since is not None:
         return f"fails since {to_iso(from_datetime(each.failing_since))[:16]}"
-    return "two secrets sign" if each.old_secret_until is not None else "enabled"
+    return "the old one signs too" if each.old_secret_until is not None else "enabled"

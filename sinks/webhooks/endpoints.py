@@ -15,12 +15,12 @@ from schemas.times import from_datetime, to_iso
 from schemas.webhooks import EVENT_TYPES
 from sinks import audit
 from sinks.database import READER_ROLE, session
-from sinks.webhooks.signing import Scheme, key_of, new_secret, public_key, scheme_of
+from sinks.webhooks.signing import KeyPair, Scheme, key_of, new_secret, scheme_of
 from sinks.webhooks.terms import EndpointRefused, check_batch, check_event_types, check_rate, check_url
 
 NAME = "cashback endpoints"
 OLD_SECRET_FOR = timedelta(hours=24)
-"""How long the secret before the newest signs as well."""
+"""How long the secret or key pair before the newest signs as well."""
 EVENT_TYPE = (
     "'cashback.' || CASE entries.transition WHEN 'reversed' THEN 'reverted' ELSE entries.transition::text END"
 )
@@ -33,7 +33,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (partner_id, livemode, url) DO NOTHING RETURNING endpoint_id
 """
 _FOUND = """
-SELECT partner_id, url, secrets, old_secret_until, disabled_at FROM webhook_endpoints
+SELECT partner_id, public_key, secrets, old_secret_until, disabled_at FROM webhook_endpoints
 WHERE endpoint_id = %s FOR UPDATE
 """
 _CATCH_UP = f"""
@@ -64,6 +64,7 @@ UPDATE webhook_endpoints SET disabled_at = clock_timestamp(), disabled_reason = 
 _ROTATE = """
 UPDATE webhook_endpoints SET secrets = %s, public_key = %s, old_secret_until = %s WHERE endpoint_id = %s
 """
+_PAIR_OF_OTHERS = "SELECT FROM webhook_endpoints WHERE public_key = %s AND partner_id <> %s LIMIT 1"
 _LIST = """
 SELECT endpoint_id, partner_id, livemode, url, event_types, per_second_max, batch_max, public_key, created_at,
        CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_until END,
@@ -143,20 +144,20 @@ def register(
 ) -> Endpoint:
     """Add an endpoint; from now on the partner's events are queued for it. Raises `EndpointRefused`.
 
-    `secret`: in a form of `sinks.webhooks.signing`; none: a random one of `scheme`, or of the first of them.
+    `secret`: in a form of `sinks.webhooks.signing`; none: a random one of `scheme`, else of hmac-sha256.
     `per_second_max`: requests a second. `allow_loopback` is the setting `webhook_allow_loopback`.
     """
     check_url(url, allow_loopback=allow_loopback)
     check_event_types(event_types)
     check_rate(per_second_max)
     check_batch(batch_max)
-    secret = _secret(secret, scheme)
-    public = public_key(secret)
+    secret, public_key = _secret(secret, scheme)
     if not partner_id:
         raise EndpointRefused("partner_id: is empty; name the partner whose events are sent")
     types = list(dict.fromkeys(event_types))
     with session(database_url, NAME) as connection, connection.transaction():
-        values = (partner_id, livemode, url, [secret], public, types, per_second_max, batch_max)
+        _check_pair(connection, public_key, partner_id)
+        values = (partner_id, livemode, url, [secret], public_key, types, per_second_max, batch_max)
         row = connection.execute(_ADD, values).fetchone()
         if row is None:
             raise EndpointRefused(
@@ -172,7 +173,7 @@ def register(
             "scheme": scheme_of(secret),
         }
         _audit(connection, "endpoint.add", row[0], actor, reason, details)
-    return Endpoint(row[0], partner_id, livemode, url, None if public else secret, public)
+    return Endpoint(row[0], partner_id, livemode, url, None if public_key else secret, public_key)
 
 
 def rotate(
@@ -186,16 +187,17 @@ def rotate(
     actor: str,
     reason: str,
 ) -> Rotated:
-    """Give an endpoint a new secret; for a day both sign, the new one first. Raises `EndpointRefused`.
+    """Give an endpoint a new secret or key pair; for a day both sign, the new one first.
 
-    `secret` and `scheme` as in `register`; neither: of the scheme it has. `at_once`: the old one signs no
-    more, because it is known to others. `now` is the present unless given.
+    `secret`, `scheme`: as in `register`; neither: of its scheme. `at_once`: the old one signs no more, being
+    known to others. `now` is the present unless given. Raises `EndpointRefused`.
     """
     now = now or datetime.now(UTC)
     with session(database_url, NAME) as connection, connection.transaction():
-        _, _, secrets, old_until, _ = _found(connection, endpoint_id)
-        secret = _secret(secret, scheme or (None if secret else scheme_of(secrets[0])))
-        public = public_key(secret)
+        partner_id, old_public_key, secrets, old_until, _ = _found(connection, endpoint_id)
+        if secret is None and scheme is None:
+            scheme = Scheme.ED25519 if old_public_key else Scheme.HMAC_SHA256
+        secret, public_key = _secret(secret, scheme)
         if secret in secrets:
             raise EndpointRefused("secret: is one that signs already; leave it out to get a random one")
         if old_until is not None and old_until > now and not at_once:
@@ -203,8 +205,13 @@ def rotate(
                 f"endpoint_id: an older secret of {endpoint_id} signs until {_text(old_until)}, "
                 "two are the most; wait until then, or rotate at once and leave the new one alone"
             )
-        kept, until = ([secret], None) if at_once else ([secret, secrets[0]], now + OLD_SECRET_FOR)
-        connection.execute(_ROTATE, (kept, public, until, endpoint_id))
+        _check_pair(connection, public_key, partner_id)
+        kept, until = (
+            ([secret], None)
+            if at_once or not _signs(secrets[0])
+            else ([secret, secrets[0]], now + OLD_SECRET_FOR)
+        )
+        connection.execute(_ROTATE, (kept, public_key, until, endpoint_id))
         _audit(
             connection,
             "endpoint.rotate",
@@ -213,7 +220,7 @@ def rotate(
             reason,
             {"at_once": at_once, "scheme": scheme_of(secret)},
         )
-    return Rotated(endpoint_id, None if public else secret, public, until)
+    return Rotated(endpoint_id, None if public_key else secret, public_key, until)
 
 
 def disable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> None:
@@ -261,14 +268,32 @@ def _found(connection: psycopg.Connection, endpoint_id: int) -> tuple[Any, ...]:
     return row
 
 
-def _secret(given: str | None, scheme: Scheme | None) -> str:
-    secret = given or new_secret(scheme or Scheme.HMAC_SHA256)
-    key_of(secret)
+def _check_pair(connection: psycopg.Connection, public_key: str | None, partner_id: str) -> None:
+    """Bodies do not say whom they are for: with one pair a partner could pass its webhooks on to another."""
+    if connection.execute(_PAIR_OF_OTHERS, (public_key, partner_id)).rowcount:
+        raise EndpointRefused(
+            "secret: another partner verifies with this key pair; leave it out to get a random one"
+        )
+
+
+def _signs(secret: str) -> bool:
+    """Whether it is usable: one that was damaged in its row is not kept beside the new one."""
+    try:
+        key_of(secret)
+    except EndpointRefused:
+        return False
+    return True
+
+
+def _secret(given: str | None, scheme: Scheme | None) -> tuple[str, str | None]:
+    """The text to store, and the public key if it is a pair."""
+    secret = new_secret(scheme or Scheme.HMAC_SHA256) if given is None else given
+    key = key_of(secret)
     if scheme is not None and scheme_of(secret) is not scheme:
         raise EndpointRefused(
-            f"scheme: is {scheme}, but the secret is one of {scheme_of(secret)}; leave out one"
+            f"scheme: is {scheme}, but the secret is one of {scheme_of(secret)}; leave one of the two out"
         )
-    return secret
+    return secret, key.public_key if isinstance(key, KeyPair) else None
 
 
 def _text(moment: datetime) -> str:

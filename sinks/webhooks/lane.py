@@ -10,8 +10,8 @@ from yarl import URL
 
 from sinks.webhooks.circuit import Circuit, Pace
 from sinks.webhooks.messages import Message, Stored
-from sinks.webhooks.requests import Request, next_request
-from sinks.webhooks.signing import key_of
+from sinks.webhooks.packing import Request, next_request, requests_of
+from sinks.webhooks.signing import Key, key_of
 
 WAITING_MAX = 1_000
 WINDOW_AT_FIRST = 4
@@ -44,6 +44,8 @@ class Lane:
         self.under_way = 0
         self.waiting: deque[Message] = deque()
         self.failing_since: datetime | None = None
+        self.keys: list[Key] = []
+        self._secrets: tuple[str, ...] = ()
         self._window_max = window_max
         self._window = min(WINDOW_AT_FIRST, window_max)
         self._quiet_until_s = 0.0
@@ -55,7 +57,8 @@ class Lane:
         """Take over what the database says now."""
         # As it is: the receiver's own spelling of its path is part of what it signs or routes by.
         self.url = URL(stored.url, encoded=True)
-        self.keys = [key_of(each) for each in stored.secrets]
+        if stored.secrets != self._secrets:  # to derive a key pair takes as long as to sign with it
+            self._secrets, self.keys = stored.secrets, [key_of(each) for each in stored.secrets]
         self.pace.per_s = stored.per_s
         self._batch_max = stored.batch_max
         self.failing_since = stored.failing_since
@@ -97,13 +100,13 @@ class Lane:
         allowed = self.circuit.allowed(self._window, time.monotonic())
         if self.circuit.is_open():
             return max(0, allowed - self.under_way - len(self.waiting))
-        wanted = self.pace.room(2 * allowed + 4 * self._finished) * (self._batch_max or 1)
+        wanted = self.pace.room(2 * allowed + 4 * self._finished) - self.requests()
         self._finished = 0
-        return max(0, min(WAITING_MAX, wanted) - len(self.waiting))
+        return max(0, min(WAITING_MAX - len(self.waiting), wanted * (self._batch_max or 1)))
 
     def requests(self) -> int:
-        """How many requests what waits makes, unless failures have made them smaller."""
-        return -(-len(self.waiting) // (self._batch_max or 1))
+        """How many requests what waits makes."""
+        return len(self.waiting) if self._batch_max is None else requests_of(self.waiting, self._batch_max)
 
     def take(self) -> Request:
         """The next request; something must be waiting."""

@@ -14,8 +14,7 @@ LISTED_MAX = 10_000
 
 _ATTEMPTS = f"""
 SELECT started_at, webhook_attempts.endpoint_id, url, entries.event_id, {EVENT_TYPE}, cashback_id, attempt,
-       webhook_attempts.replay, status, outcome, latency_us, error, response,
-       batch_id
+       webhook_attempts.replay, status, outcome, latency_us, error, response, batch_id
 FROM webhook_attempts
 JOIN webhook_endpoints USING (endpoint_id)
 JOIN entries USING (entry_id)
@@ -32,10 +31,11 @@ _OF_CASHBACK = "SELECT entry_id FROM entries JOIN cashbacks USING (cashback_no) 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt. `replay`: the act of the audit log that asked for it again; `response` ≤ 20 kB as it came.
+    """One attempt. `replay`: the act of the audit log that asked for it again.
 
     `outcome`: delivered, repeated (delivered before as well), failed (to be sent again) or gave_up.
-    `batch_id`: of the request, if it carried a batch.
+    `response`: as it came, up to 20 kB, divided by the events of its batch. `batch_id`: of the request, if it
+    carried a batch.
     """
 
     started_at: datetime

@@ -17,8 +17,8 @@ from sinks.webhooks.circuit import Circuit
 from sinks.webhooks.lane import Host, Lane
 from sinks.webhooks.messages import Message, Settled, Stored
 from sinks.webhooks.outcomes import THROTTLING, Delivered, GiveUp, Gone, Retry, judge
+from sinks.webhooks.packing import Request
 from sinks.webhooks.queue import Queue
-from sinks.webhooks.requests import Request
 from sinks.webhooks.sending import KEPT_BYTES_MAX, Answer, Sender
 
 Value = TypeVar("Value")
@@ -193,14 +193,14 @@ class Round:
                 pause_s = lane.pace.reserve(time.monotonic())
                 if pause_s is None:
                     break
-                request = lane.take()
+                request, was_open = lane.take(), lane.circuit.is_open()
                 if pause_s > 0:
                     await asyncio.sleep(pause_s)
-                    if lane.is_resting():
+                    if lane.is_resting() or (lane.circuit.is_open() and not was_open):
                         self._to_release += request.messages
                         break
                 started_at = datetime.now(UTC)
-                answer = await self._sender.send(lane.url, lane.keys, request.message_id, request.body)
+                answer = await self._sender.send(lane.url, lane.keys, request.packed)
                 self._conclude(lane, request, answer, started_at)
                 if not lane.may_go_on():
                     break
@@ -213,7 +213,7 @@ class Round:
         outcome = judge(
             answer.status,
             answer.retry_after,
-            attempt=request.messages[0].attempts + 1,
+            attempt=request.attempts + 1,
             delays_s=self._settings.webhook_retry_delays_s,
             now=started_at,
         )
@@ -241,11 +241,13 @@ class Round:
             case _:
                 assert_never(outcome)
         self._count(said, len(request.messages))
-        # The events of a batch share what is kept of the answer.
+        # Shared among them: else a batch of 100 would keep the same answer a hundred times.
         response = answer.response and answer.response[: KEPT_BYTES_MAX // len(request.messages)]
         latency_us, status, error = answer.latency_us, answer.status, answer.error
         self._settled += [
-            Settled(each, said, delay_s, started_at, latency_us, status, error, response, request.batch_id)
+            Settled(
+                each, said, delay_s, started_at, latency_us, status, error, response, request.packed.batch_id
+            )
             for each in request.messages
         ]
 

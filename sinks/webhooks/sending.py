@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from sinks.webhooks.addresses import AddressRefused, SocketFactory
+from sinks.webhooks.packing import Packed
 from sinks.webhooks.signing import Key, sign
 
 READ_BYTES_MAX = 64 * 1024
@@ -66,20 +67,24 @@ class Sender:
         """Close all connections."""
         await self._session.close()
 
-    async def send(self, url: URL, keys: Sequence[Key], message_id: str, body: bytes) -> Answer:
+    async def send(self, url: URL, keys: Sequence[Key], packed: Packed) -> Answer:
         """Send once; never raises for what a receiver or the network does."""
         now_s = int(time.time())
         headers = {
             "Content-Type": "application/json",
-            "webhook-id": message_id,
+            "webhook-id": packed.message_id,
             "webhook-timestamp": str(now_s),
-            "webhook-signature": sign(keys, message_id=message_id, timestamp_s=now_s, body=body),
+            "webhook-signature": sign(
+                keys, message_id=packed.message_id, timestamp_s=now_s, body=packed.body
+            ),
         }
         began_s = time.perf_counter()
         status: int | None = None
         retry_after: str | None = None
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with self._session.post(
+                url, data=packed.body, headers=headers, allow_redirects=False
+            ) as answer:
                 status = answer.status
                 success = 200 <= status < 300
                 retry_after = answer.headers.get("Retry-After") if status >= 300 else None

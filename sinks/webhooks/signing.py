@@ -1,34 +1,34 @@
 """Keys of endpoints, and what they make of a webhook: the two schemes of Standard Webhooks.
 
-| scheme | kept | receivers get | signature |
+| scheme | stored | receivers get | signature |
 | --- | --- | --- | --- |
-| hmac-sha256 | ``whsec_`` and 24 to 64 bytes | the same | ``v1,`` |
-| ed25519 | ``whsk_`` and the 64 bytes of a key pair | ``whpk_`` and its public half | ``v1a,`` |
+| hmac-sha256 | ``whsec_``, 24 to 64 random bytes | the same | ``v1,`` |
+| ed25519 | ``whsk_``, seed and public key, 32 bytes each | ``whpk_``, the public key | ``v1a,`` |
 
-Signed is ``id.timestamp.body``; behind each prefix stands base64.
+Signed is ``id.timestamp.body``; behind each prefix stands base64. Source: Standard Webhooks 1.0.0, "Signature
+scheme"; RFC 8032.
 """
 
 import base64
-import binascii
 import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sinks.webhooks.terms import EndpointRefused
 
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
-_SHARED, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
+_SECRET_PREFIX, _PRIVATE_PREFIX, _PUBLIC_PREFIX = "whsec_", "whsk_", "whpk_"
 _SEED_BYTES = 32
 _PAIR_BYTES = 64
 
 
 class Scheme(StrEnum):
-    """How webhooks are signed."""
+    """The two signature schemes of Standard Webhooks: symmetric (``v1``) and asymmetric (``v1a``)."""
 
     HMAC_SHA256 = "hmac-sha256"
     ED25519 = "ed25519"
@@ -43,18 +43,23 @@ class SharedSecret:
     def signature(self, signed: bytes) -> str:
         """One of the signatures in `webhook-signature`."""
         # hmac.digest: one call into OpenSSL, a third of the time of an HMAC object.
-        return "v1," + _text(hmac.digest(self.key, signed, "sha256"))
+        return "v1," + _base64(hmac.digest(self.key, signed, "sha256"))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Its private half never leaves us."""
+    """Receivers get the public half, and can forge nothing with it."""
 
-    private: Ed25519PrivateKey
+    private: Ed25519PrivateKey = field(repr=False)
+
+    @property
+    def public_key(self) -> str:
+        """As receivers get it."""
+        return _PUBLIC_PREFIX + _base64(self.private.public_key().public_bytes_raw())
 
     def signature(self, signed: bytes) -> str:
         """One of the signatures in `webhook-signature`."""
-        return "v1a," + _text(self.private.sign(signed))
+        return "v1a," + _base64(self.private.sign(signed))
 
 
 Key: TypeAlias = SharedSecret | KeyPair
@@ -67,32 +72,39 @@ def sign(keys: Sequence[Key], *, message_id: str, timestamp_s: int, body: bytes)
 
 
 def new_secret(scheme: Scheme = Scheme.HMAC_SHA256) -> str:
-    """A random one, as it is kept."""
-    if scheme is Scheme.HMAC_SHA256:
-        return _SHARED + _text(secrets.token_bytes(32))
-    private = Ed25519PrivateKey.generate()
-    return _PRIVATE + _text(private.private_bytes_raw() + private.public_key().public_bytes_raw())
+    """A random secret of 32 bytes or a random key pair, in the form that is stored."""
+    match scheme:
+        case Scheme.HMAC_SHA256:
+            return _SECRET_PREFIX + _base64(secrets.token_bytes(32))
+        case Scheme.ED25519:
+            private = Ed25519PrivateKey.generate()
+            pair = private.private_bytes_raw() + private.public_key().public_bytes_raw()
+            return _PRIVATE_PREFIX + _base64(pair)
+        case _:
+            assert_never(scheme)
 
 
 def scheme_of(secret: str) -> Scheme:
-    """By its prefix, whether or not the rest of it is right."""
-    return Scheme.ED25519 if secret.startswith(_PRIVATE) else Scheme.HMAC_SHA256
+    """By its prefix alone: a stored one that was damaged can still be followed by one of its scheme."""
+    return Scheme.ED25519 if secret.startswith(_PRIVATE_PREFIX) else Scheme.HMAC_SHA256
 
 
 def key_of(secret: str) -> Key:
-    """The key behind a ``whsec_`` or ``whsk_`` text. Raises `EndpointRefused`."""
-    return KeyPair(_private_key(secret)) if secret.startswith(_PRIVATE) else SharedSecret(_shared(secret))
+    """The key behind a stored text. Raises `EndpointRefused`."""
+    scheme = scheme_of(secret)
+    match scheme:
+        case Scheme.HMAC_SHA256:
+            return SharedSecret(_shared_secret(secret))
+        case Scheme.ED25519:
+            return KeyPair(_private_key(secret))
+        case _:
+            assert_never(scheme)
 
 
-def public_key(secret: str) -> str | None:
-    """The ``whpk_`` text of a key pair; None for a shared secret. Raises `EndpointRefused`."""
-    if scheme_of(secret) is not Scheme.ED25519:
-        return None
-    return _PUBLIC + _text(_private_key(secret).public_key().public_bytes_raw())
-
-
-def _shared(secret: str) -> bytes:
-    key = _bytes_of(secret, _SHARED)
+def _shared_secret(secret: str) -> bytes:
+    if secret.startswith(_PUBLIC_PREFIX):
+        raise EndpointRefused("secret: is a public key, which cannot sign; give the whsk_ one")
+    key = _decoded(secret, _SECRET_PREFIX)
     if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
         raise EndpointRefused(
             f"secret: holds {len(key)} bytes; use {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} random bytes"
@@ -101,7 +113,7 @@ def _shared(secret: str) -> bytes:
 
 
 def _private_key(secret: str) -> Ed25519PrivateKey:
-    pair = _bytes_of(secret, _PRIVATE)
+    pair = _decoded(secret, _PRIVATE_PREFIX)
     if len(pair) != _PAIR_BYTES:
         raise EndpointRefused(
             f"secret: holds {len(pair)} bytes; a key pair is {_PAIR_BYTES}, the seed and the public key"
@@ -110,21 +122,22 @@ def _private_key(secret: str) -> Ed25519PrivateKey:
     # A half that is not its own makes signatures that nobody can verify.
     if private.public_key().public_bytes_raw() != pair[_SEED_BYTES:]:
         raise EndpointRefused(
-            "secret: its last 32 bytes are not the public key of its first 32; copy it whole"
+            f"secret: its last {_SEED_BYTES} bytes are not the public key of its first; copy it whole"
         )
     return private
 
 
-def _bytes_of(secret: str, prefix: str) -> bytes:
+def _decoded(secret: str, prefix: str) -> bytes:
+    problem = EndpointRefused(
+        f"secret: must be {_SECRET_PREFIX} or {_PRIVATE_PREFIX}, then base64; leave it out for a random one"
+    )
+    if not secret.startswith(prefix):
+        raise problem
     try:
-        if not secret.startswith(prefix):
-            raise ValueError("no prefix")
         return base64.b64decode(secret.removeprefix(prefix), validate=True)
-    except (ValueError, binascii.Error):
-        raise EndpointRefused(
-            f"secret: is not {_SHARED} or {_PRIVATE} and base64; leave it out to get a random one"
-        ) from None
+    except ValueError:
+        raise problem from None
 
 
-def _text(value: bytes) -> str:
+def _base64(value: bytes) -> str:
     return base64.b64encode(value).decode()

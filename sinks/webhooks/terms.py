@@ -13,7 +13,7 @@ from sinks.webhooks.addresses import is_deliverable, is_loopback
 
 URL_MAX = 2_048
 PER_SECOND_MAX = 10_000
-BATCH_MAX = 100
+BATCH_EVENTS_MAX = 100
 HOST_MAX = 253
 _PORTS = (443, 8443)
 _NAME = re.compile(r"([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?")
@@ -71,19 +71,13 @@ def check_event_types(event_types: Sequence[str]) -> None:
 
 
 def check_rate(per_second_max: int | None) -> None:
-    """Raises `EndpointRefused` unless it is none or a number of requests a second."""
-    if per_second_max is not None and not 1 <= per_second_max <= PER_SECOND_MAX:
-        raise EndpointRefused(
-            f"per_second_max: {per_second_max} is out of bounds; give 1 to {PER_SECOND_MAX}, or leave it out"
-        )
+    """Raises `EndpointRefused` unless it is None or 1 to `PER_SECOND_MAX` requests a second."""
+    _check_bound("per_second_max", per_second_max, PER_SECOND_MAX)
 
 
 def check_batch(batch_max: int | None) -> None:
-    """Raises `EndpointRefused` unless it is none or how many events a request may carry."""
-    if batch_max is not None and not 1 <= batch_max <= BATCH_MAX:
-        raise EndpointRefused(
-            f"batch_max: {batch_max} is out of bounds; give 1 to {BATCH_MAX}, or leave it out"
-        )
+    """Raises `EndpointRefused` unless it is None or 1 to `BATCH_EVENTS_MAX` events a request."""
+    _check_bound("batch_max", batch_max, BATCH_EVENTS_MAX)
 
 
 def check_where_it_leads(url: str, *, allow_loopback: bool, look_up: LookUp = _addresses) -> bool:
@@ -102,6 +96,11 @@ def check_where_it_leads(url: str, *, allow_loopback: bool, look_up: LookUp = _a
                 f"url: {host} leads to {address}, not a public address; webhooks go to the internet only"
             )
     return True
+
+
+def _check_bound(field: str, value: int | None, most: int) -> None:
+    if value is not None and not 1 <= value <= most:
+        raise EndpointRefused(f"{field}: {value} is out of bounds; give 1 to {most}, or leave it out")
 
 
 def _check_host(host: str) -> None:

@@ -18,8 +18,8 @@ from yarl import URL
 from ops.settings import Settings
 from sinks import audit
 from sinks.database import session
+from sinks.webhooks.packing import Packed, pack
 from sinks.webhooks.queue import SECRETS_NOW
-from sinks.webhooks.requests import batch
 from sinks.webhooks.sending import Answer, Sender
 from sinks.webhooks.signing import Key, key_of
 from sinks.webhooks.terms import EndpointRefused
@@ -71,8 +71,8 @@ def send_test(
             details={"event_id": event_id},
         )
     keys = [key_of(each) for each in signing]
-    message_id, packed = (event_id, body) if batch_max is None else batch([(event_id, body)])
-    return Trial(event_id, packed, asyncio.run(_send(settings, url, keys, message_id, packed, resolver)))
+    packed = pack([(event_id, body)], is_batch=batch_max is not None)
+    return Trial(event_id, packed.body, asyncio.run(_send(settings, url, keys, packed, resolver)))
 
 
 def trial_body(event_id: str, at: datetime) -> bytes:
@@ -85,8 +85,7 @@ async def _send(
     settings: Settings,
     url: str,
     keys: Sequence[Key],
-    message_id: str,
-    body: bytes,
+    packed: Packed,
     resolver: AbstractResolver | None,
 ) -> Answer:
     sender = Sender(
@@ -96,6 +95,6 @@ async def _send(
         resolver=resolver,
     )
     try:
-        return await sender.send(URL(url, encoded=True), keys, message_id, body)
+        return await sender.send(URL(url, encoded=True), keys, packed)
     finally:
         await sender.close()

@@ -101,6 +101,11 @@ def test_levels_below_the_setting_are_not_logged() -> None:
         ("postgresql://cashback:s3cr%40t@127.0.0.1:5432/x", "postgresql://cashback:***@127.0.0.1:5432/x"),
         ("postgresql://cashback@127.0.0.1/x", "postgresql://cashback@127.0.0.1/x"),
         ("key whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw== used", "key whsec_*** used"),
+        ("key whsk_6Xb/dCcHpPea21PS1N9VY/NZW7+23CEc77== used", "key whsk_*** used"),
+        (
+            "key whpk_1SiA4o9hyqTCpIqC5V9H+aki/aeACeqf= used",
+            "key whpk_1SiA4o9hyqTCpIqC5V9H+aki/aeACeqf= used",
+        ),
         ("Authorization: Bearer abcdef.ghi-123456", "Authorization: Bearer ***"),
         ("host=db password=hunter2 user=x", "host=db password=*** user=x"),
         ('{"webhook_secret": "hunter2", "a": 1}', '{"webhook_secret": "***", "a": 1}'),

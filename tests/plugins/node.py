@@ -31,7 +31,7 @@ def node() -> Callable[[Path], Script]:
 
 
 def run_node(script: Path, said: str, **environment: str) -> str:
-    """What a script, prints for a standard input."""
+    """What `script` prints, given `said` on standard input. Raises `CalledProcessError`."""
     return subprocess.run(
         [str(_wheel() / "bin" / "node"), str(script)],
         input=said,

@@ -42,7 +42,7 @@ class Receiver:
     """An HTTP server on loopback in a thread.
 
     `script`: replies for the next requests of a path; `each`: for the first requests with each id there;
-    `always`: for all others; `refused`: bytes for which a request is answered 500 all the same.
+    `always`: for all others. `refused`: requests with these bytes are answered 500 before all that.
     `most_open`: requests that were open at the same time, at most.
     """
 

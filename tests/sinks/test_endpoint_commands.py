@@ -108,6 +108,34 @@ def test_the_old_secret_signs_for_a_day_and_then_no_more(scene: Scene) -> None:
     assert endpoints(scene.url)[0].old_secret_until is None
 
 
+def test_of_a_key_pair_the_public_half_is_shown_and_the_other_by_nothing(
+    scene: Scene, tmp_path: Path
+) -> None:
+    url = scene.receiver.url("/hook")
+    code, said = run(scene, "endpoints", "add", url, "--partner", "shop", "--scheme", "ed25519", *WHO)
+    rotated, text = run(scene, "endpoints", "rotate", "1", *WHO)
+    _, listed = run(scene, "endpoints", "list")
+    in_json = run_json(scene, "endpoints", "list")
+    back = run_json(scene, "endpoints", "rotate", "1", "--scheme", "hmac-sha256", "--at-once", *WHO)
+    assert (code, rotated) == (0, 0)
+    assert said.startswith(f"endpoint 1: {url}\npublic key: whpk_")
+    assert text.startswith(f"public key: {in_json['endpoints'][0]['public_key']}\nthe old one signs until ")
+    assert "ed25519" in listed
+    assert "whsk_" not in said + text + listed + json.dumps(in_json) + json.dumps(back)
+    assert (back["public_key"], back["secret"][:6]) == (None, "whsec_")
+
+
+@pytest.mark.parametrize("name", ["nothing", "whsk_nothing"])
+def test_a_secret_that_cannot_be_read_is_told_without_its_name(scene: Scene, name: str) -> None:
+    url = scene.receiver.url("/hook")
+    words = ("endpoints", "add", url, "--partner", "shop", "--secret-file", name, *WHO)
+    told = "secret_file: No such file or directory; name a readable file that holds the secret"
+    assert run(scene, *words) == (1, told)
+    assert run(scene, *words[:-6], "--secret-file", "-", *WHO, input="")[1].startswith(
+        "secret: must be whsec_ or"
+    )
+
+
 def test_a_second_rotation_waits_for_the_day_unless_the_old_one_is_to_end_at_once(scene: Scene) -> None:
     made = add(scene, "/hook")
     number = str(made["endpoint_id"])

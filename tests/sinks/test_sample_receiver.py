@@ -1,5 +1,6 @@
 """The page about webhooks: its receiver, run as it stands there, and its tables."""
 
+import json
 import os
 import re
 import sqlite3
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -17,7 +19,7 @@ from prometheus_client import REGISTRY, generate_latest
 
 from ops.embedded.ports import free_port
 from ops.settings import Settings
-from schemas.webhooks import EVENT_TYPES, webhook_body
+from schemas.webhooks import EVENT_TYPES, webhook_object
 from sinks.webhooks import trial
 from sinks.webhooks.endpoints import OLD_SECRET_FOR, register, rotate
 from sinks.webhooks.figures import figures
@@ -76,9 +78,10 @@ class Sample:
         except OSError:
             return None
 
-    def events(self) -> dict[str, tuple[str, bytes]]:
+    def events(self) -> dict[str, tuple[str, Any]]:
         with sqlite3.connect(self.directory / "webhooks.db") as store:
-            found = {event_id: (kind, body) for event_id, kind, body in store.execute("SELECT * FROM events")}
+            rows = store.execute("SELECT * FROM events")
+            found = {event_id: (kind, json.loads(event)) for event_id, kind, event in rows}
         store.close()
         return found
 
@@ -92,8 +95,9 @@ def sample(tmp_path: Path) -> Iterator[Sample]:
     made.kill()
 
 
+@pytest.mark.parametrize("batch_max", [None, 10])
 def test_the_receiver_of_the_page_takes_everything_once_also_when_it_is_killed_and_all_is_replayed(
-    sample: Sample, scene: Scene
+    sample: Sample, scene: Scene, batch_max: int | None
 ) -> None:
     endpoint = register(
         scene.url,
@@ -101,6 +105,7 @@ def test_the_receiver_of_the_page_takes_everything_once_also_when_it_is_killed_a
         livemode=True,
         url=sample.url,
         secret=sample.secret,
+        batch_max=batch_max,
         allow_loopback=True,
         **BY,
     )
@@ -114,7 +119,7 @@ def test_the_receiver_of_the_page_takes_everything_once_also_when_it_is_killed_a
     sample.start()
     scene.delivered(300)
     expected = {
-        event["event_id"]: (EVENT_TYPES[record], webhook_body(record, event)) for record, event in events
+        event["event_id"]: (EVENT_TYPES[record], webhook_object(record, event)) for record, event in events
     }
     assert sample.events() == expected
     everything = Booked(datetime(2000, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))

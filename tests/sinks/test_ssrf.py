@@ -12,13 +12,14 @@ from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from sinks.webhooks.packing import Packed
 from sinks.webhooks.sending import KEPT_BYTES_MAX, READ_BYTES_MAX, Answer, Sender
 from sinks.webhooks.signing import key_of, new_secret
 from sinks.webhooks.terms import EndpointRefused, check_url
 from tests.eventually import eventually
 from tests.sinks.receiver import Receiver, Reply
 
-KEY = key_of(new_secret())
+KEY, PACKED = key_of(new_secret()), Packed("evt_1", b"{}", None)
 
 
 class Trap:
@@ -112,7 +113,7 @@ def send(
         settings = {"timeout_s": 5, "host_connections": 4, "allow_loopback": False} | changes
         sender = Sender(**settings, resolver=resolver() if resolver else None)
         try:
-            return [await sender.send(URL(url, encoded=True), [KEY], "evt_1", b"{}") for _ in range(times)]
+            return [await sender.send(URL(url, encoded=True), [KEY], PACKED) for _ in range(times)]
         finally:
             await sender.close()
 

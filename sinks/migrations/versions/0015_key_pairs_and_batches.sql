@@ -1,12 +1,12 @@
 -- Endpoints whose receivers verify with a public key, and endpoints that take several events a request.
 
 ALTER TABLE webhook_endpoints
-    -- Of the newest of `secrets`, if that is a key pair: receivers may ask for it again.
+    -- Follows from the newest of `secrets`, which readers may not see: so that it can be shown again.
     ADD COLUMN public_key text,
     -- So many events a request at most, as {"events":[…]}; NULL: one, as it is.
     ADD COLUMN batch_max smallint CHECK (batch_max > 0);
 
--- The id of the request, where it is not that of its event.
+-- The `webhook-id` of the request, if it carried a batch; NULL: that of the event.
 ALTER TABLE webhook_attempts ADD COLUMN batch_id text COLLATE "C";
 
 DO $$
