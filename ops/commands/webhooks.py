@@ -11,6 +11,7 @@ from ops.commands.options import Actor, AsJson, Database, Why, moment_of
 from ops.commands.sessions import database_here
 from schemas.times import from_datetime, to_iso
 from sinks.webhooks.log import LISTED_MAX, Attempt, attempts
+from sinks.webhooks.pruning import KEPT_DAYS_MIN, prune
 from sinks.webhooks.replay import MESSAGES_MAX, Booked, Choice, FailedSince, OneEvent, replay
 
 app = typer.Typer(no_args_is_help=True)
@@ -78,6 +79,19 @@ def replay_command(
         return
     on_their_way = f"; {replayed.waiting} others were on their way" if replayed.waiting else ""
     typer.echo(f"replay {replayed.replay}: {replayed.queued} messages are queued{on_their_way}")
+
+
+@app.command("prune")
+def prune_command(
+    kept_days: Annotated[int, typer.Option(help=f"Keep so many days of the log, {KEPT_DAYS_MIN} at least")],
+    actor: Actor,
+    reason: Why,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Remove old attempts from the delivery log. What was sent can still be sent again."""
+    removed = prune(database_here(database), kept_days=kept_days, actor=actor, reason=reason)
+    typer.echo(json.dumps({"removed": removed}) if as_json else f"{removed} attempts removed")
 
 
 def _choice(event: str | None, begin: str | None, end: str | None, failed_since: str | None) -> Choice:
