@@ -2,7 +2,9 @@
 
 Stamps are counted, not listed: each belongs to an epoch of the member's card, and a redemption uses whole
 epochs. A redemption that may be undone has a row of its own, and so has each epoch it used. So every row
-stays small whatever a member buys; a purchase knows the epoch of its own stamp.
+stays small whatever a member buys; a purchase knows the epoch of its own stamp, and, if it was worth a stamp
+no more while that was used, under which redemption: should it be undone, the stamp is gone for good, though
+its epoch may be used again. A redemption goes by the latest of its epochs, which no other has used before.
 """
 
 import msgspec
@@ -29,13 +31,14 @@ class Spent(msgspec.Struct, array_like=True, gc=False):
 class Card(msgspec.Struct, array_like=True, gc=False):
     """The stamps a member holds of one program: how many, and the sum of their nets in minor units.
 
-    `epochs` are those whose stamps are held, the last one is the current.
+    `epochs` are those whose stamps are held, the last one is the current. `undone`: redemptions that were.
     """
 
     epochs: list[int] = msgspec.field(default_factory=lambda: [1])
     latest: int = 1
     count: int = 0
     total: int = 0
+    undone: list[int] = msgspec.field(default_factory=list)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -95,6 +98,7 @@ class Cards:
             return
         card = self.card(who, program)
         card.epochs = [*spent.epochs, *card.epochs][-EPOCHS_MAX:]
+        card.undone = [*card.undone, spent.epochs[-1]][-EPOCHS_MAX:]
         card.count += spent.count
         card.total = min(card.total + spent.total, SUM_MAX)
         if own:
@@ -122,10 +126,10 @@ class Cards:
 
     def _give(self, who: PurchaseId, program: Program, stake: Stake, net: int) -> Card | None:
         card = self.card(who, program)
-        if stake.epoch and stake.epoch not in card.epochs:
+        if stake.epoch and stake.epoch not in card.epochs and stake.lost_under not in card.undone:
             self._change(who, program, stake, net)  # used: it is not given again, but may come back
             return None
-        stake.epoch, stake.stamped = card.latest, net
+        stake.epoch, stake.stamped, stake.lost_under = card.latest, net, 0
         card.count += 1
         card.total = min(card.total + net, SUM_MAX)
         self._put(who, program, card)
@@ -147,6 +151,7 @@ class Cards:
         spent = None if user is None else self._spent(who, program, user.decode())
         if user is None or spent is None:
             return  # used by a redemption that cleared
+        stake.lost_under = 0 if stake.qualified else spent.epochs[-1]
         spent.count += bool(more) - bool(less)
         spent.total = min(spent.total + more - less, SUM_MAX)
         self._rows.put(_spent_key(who, program, user.decode()), _encode(spent))

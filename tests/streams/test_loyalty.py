@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from schemas import ids
 from tests.streams.told import Line, campaign, payment, stamps, story, told, verdicts
 
@@ -136,6 +138,25 @@ def test_a_used_stamp_is_not_given_again_when_its_purchase_qualifies_anew() -> N
     result = told([stamps()], lines)
     assert story(result) == ["created 500 card#1 02-03", "created 500 card#1 02-08"]
     assert {event["transaction_ref"] for event in result.events} == {"t3", "t6"}
+
+
+@pytest.mark.parametrize("days_later", ["02-07", "03-07"], ids=["may be undone", "has cleared"])
+def test_a_stamp_lost_under_a_redemption_that_was_undone_is_given_again_though_its_epoch_is_used_anew(
+    days_later: str,
+) -> None:
+    lines = [
+        buy(1, "02-01"),
+        buy(2, "02-02"),  # redeems with both
+        payment("REFUNDED", 1000, "02-03", external_id="t1"),
+        payment("REFUNDED", 1000, "02-04", external_id="t2"),  # undone, and no stamp is left
+        buy(2, "02-05", part_id="again"),
+        buy(3, "02-06"),  # redeems
+        buy(1, days_later, part_id="again"),
+        buy(4, "03-08"),
+    ]
+    result = told([stamps(threshold_count=2)], lines)
+    redeemed = [event["transaction_ref"] for event in result.events if event["type"] == "cashback.created"]
+    assert redeemed == ["t2", "t3", "t4"]
 
 
 def test_a_cleared_redemption_is_never_undone() -> None:
