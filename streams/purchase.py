@@ -89,7 +89,7 @@ class Stake(msgspec.Struct, array_like=True, gc=False):
     """What a pair has at stake beyond its own purchase; plain campaigns have none.
 
     `day`: the local date (ordinal) on which limit, cap and budget count it, 0 where nothing is counted.
-    `qualified`, `redeemed`, `epoch`, `stamped`, `lost_under`: loyalty, see `loyalty`. `waits`: for a lease of the budget.
+    `qualified`, `redeemed`, `epoch`, `stamped`, `lost_under`: loyalty, see `loyalty`. `waits`: for a lease.
     `revoked_sequence`: which cashback was revoked while it was pending; 0 in rows from before it was noted.
     """
 

@@ -89,8 +89,13 @@ def test_a_new_owners_commit_is_not_taken_for_lost_state() -> None:
     assert sum(world.counts["exit fenced"] for world in worlds) > 15
 
 
-@pytest.mark.parametrize("seed", [572_675, 604_153, 928_228, 5_214_721, 5_752_429])
+@pytest.mark.parametrize("seed", [572_675, 604_153, 928_228])
 def test_nothing_arrives_after_its_purchase_is_forgotten(seed: int) -> None:
+    assert attempt(World(seed)) is None
+
+
+@pytest.mark.parametrize("seed", [5_214_721, 5_752_429])
+def test_a_stamp_is_not_lost_with_a_redemption_that_was_undone(seed: int) -> None:
     assert attempt(World(seed)) is None
 
 
