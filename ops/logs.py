@@ -21,9 +21,12 @@ _SECRETS = (
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"), rf"\1{REDACTED}"),
     (re.compile(r"\b(whsec|whsk)_[A-Za-z0-9+/_=-]+"), rf"\1_{REDACTED}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {REDACTED}"),
-    # name=value and "name": "value", also inside a quoted string
+    # name=value and "name": "value", also inside a quoted string; not what an error says of the field
     (
-        re.compile(r"""(?i)([\w-]*(?:password|secret|token))(\\?["']?\s*[=:]\s*\\?["']?)[^\s"'\\,;&}]+"""),
+        re.compile(
+            r"""(?i)([\w-]*(?:password|secret|token))(\\?["']?\s*[=:]\s*\\?["']?)"""
+            r"""(?!(?<=: )(?-i:[a-z]{1,5})\s)[^\s"'\\,;&}]+"""
+        ),
         rf"\1\2{REDACTED}",
     ),
 )

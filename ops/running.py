@@ -29,9 +29,10 @@ class Running:
     clock: str
     topic_prefix: str
     max_age_days: int = Settings.model_fields["max_age_days"].default
+    webhook_allow_loopback: bool = False
 
 
-_TOLD = ("brokers", "database_url", "clock", "topic_prefix", "max_age_days")
+_TOLD = ("brokers", "database_url", "clock", "topic_prefix", "max_age_days", "webhook_allow_loopback")
 """Settings of the running `up` that other commands go by."""
 
 

@@ -52,7 +52,7 @@ def add_command(
     batch: Annotated[
         int | None,
         typer.Option(
-            help=f'1 to {BATCH_EVENTS_MAX} events a request at most, as {{"events":[…]}}; else one, as it is'
+            help=f'1 to {BATCH_EVENTS_MAX} events a request, always as {{"events":[…]}}; else one, bare'
         ),
     ] = None,
     is_test: Annotated[
@@ -60,7 +60,7 @@ def add_command(
     ] = False,
     scheme: Annotated[
         Scheme | None,
-        typer.Option(help="How webhooks are signed; else as --secret-file says, or hmac-sha256"),
+        typer.Option(help="The partner gets a secret or a public key; else by --secret-file, or hmac-sha256"),
     ] = None,
     secret_file: SecretFile = None,
     as_json: AsJson = False,
@@ -113,17 +113,21 @@ def rotate_command(
     actor: Actor,
     reason: Why,
     at_once: Annotated[
-        bool, typer.Option("--at-once", help="The old secret signs no more: it is known to others")
+        bool,
+        typer.Option(
+            "--at-once",
+            help="Old ones stop now, being known to others; the partner takes nothing until he has it",
+        ),
     ] = False,
     scheme: Annotated[
         Scheme | None,
-        typer.Option(help="How webhooks are signed from now on; else as --secret-file says, or as before"),
+        typer.Option(help="The partner gets a secret, or a public key; else by --secret-file, or as before"),
     ] = None,
     secret_file: SecretFile = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
-    """Make a new secret, shown this once, or key pair. For 24 hours the old one and the new one sign."""
+    """Replace the secret, or the key pair. For 24 hours both sign; a new secret is shown once, now."""
     rotated = desk.rotate(
         database_here(database),
         endpoint,
@@ -136,7 +140,11 @@ def rotate_command(
     if as_json:
         typer.echo(json.dumps(json_form(rotated)))
         return
-    until = f"until {to_iso(from_datetime(rotated.old_until))}" if rotated.old_until else "no more"
+    until = (
+        f"until {to_iso(from_datetime(rotated.old_until))}; the partner changes over by then"
+        if rotated.old_until
+        else "no more; the partner refuses webhooks until he has the new one"
+    )
     typer.echo(f"{_to_hand_over(rotated)}\nthe old one signs {until}")
 
 
@@ -158,6 +166,9 @@ def enable_command(
     missed = desk.enable(url, endpoint, actor=actor, reason=reason)
     if as_json:
         typer.echo(json.dumps({"endpoint_id": endpoint, "missed": missed}))
+        return
+    if missed is None:
+        typer.echo(f"endpoint {endpoint} was enabled already; nothing changed")
         return
     typer.echo(f"endpoint {endpoint} is enabled; {missed} messages that it missed are queued")
 
@@ -184,10 +195,14 @@ def try_command(
     if as_json:
         typer.echo(json.dumps(said))
     else:
+        begun = "sent" if answer.status is not None else "tried to send"
         outcome = f"status {answer.status}" if answer.error is None else answer.error
-        typer.echo(
-            f"sent {said['body']}\n{outcome} after {said['latency_ms']} ms\n{said['response']}".rstrip()
+        lines = (
+            f"{begun} {said['body']}",
+            f"{outcome} (after {said['latency_ms']} ms)",
+            str(said["response"]),
         )
+        typer.echo("\n".join(lines).rstrip())
     if not trial.succeeded:
         raise typer.Exit(1)
 
@@ -215,7 +230,7 @@ def _cells(each: Listed) -> tuple[str, ...]:
         mode(each.livemode),
         each.url,
         types,
-        "ed25519" if each.public_key else "hmac",
+        Scheme.ED25519 if each.public_key else Scheme.HMAC_SHA256,
         _bounds(each),
         str(each.queued),
         _state(each),

@@ -261,8 +261,10 @@ class Battle:
         except NotInTime as error:
             stuck = str(error)
         except Interrupted:
+            self.progress.broke_off(began_at)
             return
         if self._stop.is_set():
+            self.progress.broke_off(began_at)
             return
         pause_s = round(max(strike.pauses_s), 2) if strike.pauses_s and not stuck else None
         if len(strike.pauses_s) > 1:

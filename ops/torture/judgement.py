@@ -22,9 +22,8 @@ import psycopg
 
 from ops.oracle import Account
 from ops.settings import Settings
-from ops.torture.lateness import outages
+from ops.torture.lateness import Outage
 from ops.torture.partition import SHOWN, Judged, judge_partition, received_webhooks
-from ops.torture.progress import Felt
 
 PROCESSES = 2
 
@@ -103,10 +102,10 @@ def judge(
     *,
     received_counts: Mapping[str, int],
     offsets_ahead: Sequence[str],
-    felt: Sequence[Felt],
+    broken: Sequence[Outage],
 ) -> Judgement:
     """The whole of a run that is at rest. `settings` reach the servers directly."""
-    judgement, broken = Judgement(), outages(felt)
+    judgement = Judgement()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
         jobs = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ops.oracle import Recomputation
-from ops.torture.faults import FORMS
+from ops.torture.faults import FORMS, Kind
 from ops.torture.progress import Felt
 from ops.torture.watch import Stage
 
@@ -33,17 +33,22 @@ class Arrivals:
             self.clocks.append(clock)
             self.moved_ms.append(at_ms)
 
-    def due_ms(self, place: int | None, cleared_at: int) -> int:
-        """Since when something could be cleared that the input at `place` cleared; None: the clock alone."""
-        return self.moved_ms[bisect_left(self.clocks, cleared_at)] if place is None else self.at_ms[place]
+    def due_ms(self, place: int | None, cleared_at: int) -> int | None:
+        """Since when something could be cleared that the input at `place` cleared, or none: the clock alone.
+
+        None when the clock never came that far.
+        """
+        if place is not None:
+            return self.at_ms[place]
+        moved = bisect_left(self.clocks, cleared_at)
+        return self.moved_ms[moved] if moved < len(self.clocks) else None
 
 
-def outages(felt: Iterable[Felt]) -> list[Outage]:
-    """While any fault kept events from being decided or booked; one after the other."""
+def outages(felt: Iterable[Felt], stops: Iterable[Outage] = ()) -> list[Outage]:
+    """While a fault kept events from being decided or booked, or the run was stopped; one after the other."""
     merged: list[Outage] = []
-    for begin, end in sorted(
-        (each.began_at, each.over_at) for each in felt if _ON_THE_WAY & set(FORMS[each.kind].stages)
-    ):
+    faults = ((each.began_at, each.over_at) for each in felt if _breaks(each))
+    for begin, end in sorted([*faults, *stops]):
         if merged and begin <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(end, merged[-1][1])
         else:
@@ -63,12 +68,21 @@ def late(
         cashback = expected.cashbacks.get(cashback_id)
         if cashback is None or cashback.cleared_at is None:
             continue  # told elsewhere
-        due_s = arrivals.due_ms(expected.cleared_by.get(cashback_id), cashback.cleared_at) / 1_000
+        due_ms = arrivals.due_ms(expected.cleared_by.get(cashback_id), cashback.cleared_at)
+        if due_ms is None:
+            wrong.append(f"{cashback_id} cleared, though the clock never came to it")
+            continue
+        due_s = due_ms / 1_000
         waited_s = posted_at.timestamp() - due_s - _within(broken, due_s, posted_at.timestamp())
         longest_s = max(longest_s, waited_s)
         if waited_s > LATE_S_MAX:
             wrong.append(f"{cashback_id} cleared {waited_s:.1f} s after it could")
     return longest_s, wrong
+
+
+def _breaks(felt: Felt) -> bool:
+    is_on_the_way = bool(_ON_THE_WAY & set(FORMS[felt.kind].stages))
+    return is_on_the_way and felt.kind is not Kind.REPLAY and not felt.skipped
 
 
 def _within(broken: Sequence[Outage], begin: float, end: float) -> float:

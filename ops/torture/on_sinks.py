@@ -155,5 +155,7 @@ def _enable_endpoints(strike: Strike) -> None:
         disabled = [endpoint_id for (endpoint_id,) in table.rows(_DISABLED)]
     finally:
         table.close()
-    missed = sum(enable(url, endpoint_id, actor="torture", reason="it is back") for endpoint_id in disabled)
+    missed = sum(
+        enable(url, endpoint_id, actor="torture", reason="it is back") or 0 for endpoint_id in disabled
+    )
     strike.note(f"{len(disabled)} endpoints enabled again, {missed} messages queued that they missed")

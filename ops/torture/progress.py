@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,7 +47,10 @@ class Plan:
 
 @dataclass
 class Progress:
-    """`written`: inputs acknowledged, in the order of the stream."""
+    """`written`: inputs acknowledged, in the order of the stream.
+
+    `stops`: while the run was not going on, Unix seconds; `working_until`: what is known of its last end.
+    """
 
     directory: Path
     plan: Plan
@@ -59,6 +63,9 @@ class Progress:
     outcomes: dict[str, int] = field(default_factory=dict)
     offsets_ahead: list[str] = field(default_factory=list)
     felt: list[Felt] = field(default_factory=list)
+    stops: list[tuple[float, float]] = field(default_factory=list)
+    working_until: float = 0.0
+    _broken_since: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -83,6 +90,16 @@ class Progress:
             whole = [line for line in progress._faults.read_text().splitlines() if line.endswith("}")]
             progress.felt = [_felt(json.loads(line)) for line in whole]
         return progress
+
+    def goes_on(self) -> None:
+        """All that was stopped with the run works again."""
+        if self.resumed and self.working_until:
+            before = ((since, until) for since, until in self.stops)  # JSON has lists
+            self.stops = [*before, (self.working_until, time.time())]
+
+    def broke_off(self, since: float) -> None:
+        """A fault that began at `since` (Unix seconds) was not seen to its end."""
+        self._broken_since = min(since, self._broken_since or since)
 
     @property
     def done(self) -> set[int]:
@@ -112,8 +129,11 @@ class Progress:
             "resumed",
             "outcomes",
             "offsets_ahead",
+            "stops",
+            "working_until",
         )
         with self._lock:
+            self.working_until = self._broken_since or time.time()
             unfinished = self.directory / "progress.unfinished"
             unfinished.write_text(json.dumps({name: getattr(self, name) for name in kept}))
             unfinished.replace(self.directory / "progress.json")

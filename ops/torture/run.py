@@ -12,6 +12,7 @@ from ops.running import Claim
 from ops.settings import Settings
 from ops.torture.battle import UNTIL, Battle, programs
 from ops.torture.judgement import judge
+from ops.torture.lateness import outages
 from ops.torture.progress import Progress
 from ops.torture.receiver import counts
 from ops.torture.report import Report, as_text
@@ -47,6 +48,7 @@ def torture(progress: Progress, settings: Settings, options: Options, say: Say) 
     system = System(directory, settings, say=say, small_disk=options.small_disk)
     with _claimed(directory), system:
         system.start_processes()
+        progress.goes_on()
         with Watch(system.inside, system.layout.receiver) as watch:
             try:
                 if not progress.is_over:
@@ -88,7 +90,8 @@ def _judged(system: System, progress: Progress, say: Say) -> Report:
     say("Recomputing everything from what lies on `inputs`")
     judgement = judge(
         system.inside, progress.directory, programs(), UNTIL,
-        received_counts=received, offsets_ahead=progress.offsets_ahead, felt=progress.felt,
+        received_counts=received, offsets_ahead=progress.offsets_ahead,
+        broken=outages(progress.felt, progress.stops),
     )  # fmt: skip
     return Report(progress, judgement, received)
 

@@ -64,7 +64,7 @@ UPDATE webhook_endpoints SET disabled_at = clock_timestamp(), disabled_reason = 
 _ROTATE = """
 UPDATE webhook_endpoints SET secrets = %s, public_key = %s, old_secret_until = %s WHERE endpoint_id = %s
 """
-_PAIR_OF_OTHERS = "SELECT FROM webhook_endpoints WHERE public_key = %s AND partner_id <> %s LIMIT 1"
+_PAIR_OF_OTHERS = "SELECT FROM webhook_endpoints WHERE %s = ANY (secrets) AND partner_id <> %s LIMIT 1"
 _LIST = """
 SELECT endpoint_id, partner_id, livemode, url, event_types, per_second_max, batch_max, public_key, created_at,
        CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_until END,
@@ -156,7 +156,7 @@ def register(
         raise EndpointRefused("partner_id: is empty; name the partner whose events are sent")
     types = list(dict.fromkeys(event_types))
     with session(database_url, NAME) as connection, connection.transaction():
-        _check_pair(connection, public_key, partner_id)
+        _check_pair(connection, secret, partner_id)
         values = (partner_id, livemode, url, [secret], public_key, types, per_second_max, batch_max)
         row = connection.execute(_ADD, values).fetchone()
         if row is None:
@@ -198,19 +198,19 @@ def rotate(
         if secret is None and scheme is None:
             scheme = Scheme.ED25519 if old_public_key else Scheme.HMAC_SHA256
         secret, public_key = _secret(secret, scheme)
-        if secret in secrets:
+        is_rotating = old_until is not None and old_until > now
+        # One that was damaged in its row is not kept: it would make the endpoint unusable.
+        signing = [each for each in secrets[: 1 + is_rotating] if _signs(each)]
+        if secret in signing:
             raise EndpointRefused("secret: is one that signs already; leave it out to get a random one")
-        if old_until is not None and old_until > now and not at_once:
+        if len(signing) > 1 and not at_once:
             raise EndpointRefused(
-                f"endpoint_id: an older secret of {endpoint_id} signs until {_text(old_until)}, "
-                "two are the most; wait until then, or rotate at once and leave the new one alone"
+                f"endpoint_id: {endpoint_id} is being rotated, two sign until {_text(old_until)} and a third "
+                "cannot; wait until then, or rotate at once: then neither signs any more, the new one alone"
             )
-        _check_pair(connection, public_key, partner_id)
-        kept, until = (
-            ([secret], None)
-            if at_once or not _signs(secrets[0])
-            else ([secret, secrets[0]], now + OLD_SECRET_FOR)
-        )
+        _check_pair(connection, secret, partner_id)
+        keeps_one = signing and not at_once
+        kept, until = ([secret, signing[0]], now + OLD_SECRET_FOR) if keeps_one else ([secret], None)
         connection.execute(_ROTATE, (kept, public_key, until, endpoint_id))
         _audit(
             connection,
@@ -229,16 +229,16 @@ def disable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> 
         *_, disabled_at = _found(connection, endpoint_id)
         if disabled_at is not None:
             raise EndpointRefused(
-                f"endpoint_id: {endpoint_id} is disabled since {_text(disabled_at)}; nothing is to do"
+                f"endpoint_id: {endpoint_id} is disabled since {_text(disabled_at)}; there is nothing to do"
             )
         connection.execute(_DISABLE, (f"by {actor}: {reason}", endpoint_id))
         _audit(connection, "endpoint.disable", endpoint_id, actor, reason, {})
 
 
-def enable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> int:
+def enable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> int | None:
     """Send to a disabled endpoint again, first what was booked since it was disabled; how many those are.
 
-    Raises `EndpointRefused` when there is no such endpoint; one that is not disabled stays as it is.
+    None: it was not disabled, and stays as it is. Raises `EndpointRefused` when there is no such endpoint.
     """
     with session(database_url, NAME) as connection, connection.transaction():
         # Waits for the batches that are being booked and lets none begin: what they post is queued either
@@ -246,7 +246,7 @@ def enable(database_url: str, endpoint_id: int, *, actor: str, reason: str) -> i
         connection.execute("LOCK TABLE webhook_endpoints IN ACCESS EXCLUSIVE MODE")
         *_, disabled_at = _found(connection, endpoint_id)
         if disabled_at is None:
-            return 0
+            return None
         missed = connection.execute(_CATCH_UP, {"endpoint": endpoint_id, "since": disabled_at}).rowcount
         connection.execute(_ENABLE, (endpoint_id,))
         _audit(connection, "endpoint.enable", endpoint_id, actor, reason, {"missed": missed})
@@ -268,16 +268,17 @@ def _found(connection: psycopg.Connection, endpoint_id: int) -> tuple[Any, ...]:
     return row
 
 
-def _check_pair(connection: psycopg.Connection, public_key: str | None, partner_id: str) -> None:
+def _check_pair(connection: psycopg.Connection, secret: str, partner_id: str) -> None:
     """Bodies do not say whom they are for: with one pair a partner could pass its webhooks on to another."""
-    if connection.execute(_PAIR_OF_OTHERS, (public_key, partner_id)).rowcount:
+    is_pair = scheme_of(secret) is Scheme.ED25519
+    if is_pair and connection.execute(_PAIR_OF_OTHERS, (secret, partner_id)).rowcount:
         raise EndpointRefused(
             "secret: another partner verifies with this key pair; leave it out to get a random one"
         )
 
 
 def _signs(secret: str) -> bool:
-    """Whether it is usable: one that was damaged in its row is not kept beside the new one."""
+    """Whether it is usable."""
     try:
         key_of(secret)
     except EndpointRefused:

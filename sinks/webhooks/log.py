@@ -90,6 +90,8 @@ def _entries(
         if value is None:
             continue
         entries = {row[0] for row in connection.execute(query.encode(), (value,))}
+        if value.startswith("btch_"):
+            raise EndpointRefused(f"{field}: {value} is a batch; give an event of it (evt_…)")
         if not entries:
             raise EndpointRefused(f"{field}: the ledger has no {value}; copy it from `cashback why`")
         found = entries if found is None else found & entries

@@ -3,16 +3,20 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sinks.webhooks.outcomes import THROTTLING
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for one endpoint; `attempts` were made before, since `replay` if it is one."""
+    """One message for one endpoint; `attempts` were made before, since `replay` if it is one;
+    `refusals` of them were answered as if it could not be taken."""
 
     endpoint_id: int
     cashback_no: int
     step: int
     entry_id: int
     attempts: int
+    refusals: int
     replay: int | None
     event_id: str
     body: bytes
@@ -34,6 +38,11 @@ class Settled:
     error: str | None
     response: bytes | None
     batch_id: str | None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the answer may say that the receiver cannot take what came; overload does not."""
+        return self.status is not None and self.status not in THROTTLING and self.outcome == "failed"
 
 
 @dataclass(frozen=True, slots=True)

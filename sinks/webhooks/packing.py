@@ -51,21 +51,20 @@ def next_request(waiting: deque[Message], batch_max: int | None) -> Request:
 
 
 def requests_of(waiting: Iterable[Message], batch_max: int | None) -> int:
-    """How many requests they make if those that were tried equally often stand together."""
-    tried = Counter(each.attempts for each in waiting)
-    return sum(math.ceil(count / _size(batch_max, attempts)) for attempts, count in tried.items())
+    """How many requests they make if those of one fate so far stand together."""
+    tried = Counter((each.attempts, each.refusals) for each in waiting)
+    return sum(math.ceil(count / _size(batch_max, refusals)) for (_, refusals), count in tried.items())
 
 
 def _taken(waiting: deque[Message], batch_max: int | None) -> list[Message]:
     taken = [waiting.popleft()]
-    attempts = taken[0].attempts
-    size = _size(batch_max, attempts)
-    while waiting and len(taken) < size and waiting[0].attempts == attempts:
+    fate = taken[0].attempts, taken[0].refusals
+    size = _size(batch_max, taken[0].refusals)
+    while waiting and len(taken) < size and (waiting[0].attempts, waiting[0].refusals) == fate:
         taken.append(waiting.popleft())
     return taken
 
 
-def _size(batch_max: int | None, attempts: int) -> int:
-    # A tenth with each failure: what a receiver cannot take is alone after two and holds up no others, and
-    # one that was overloaded does not get a hundred requests for one.
-    return 1 if batch_max is None else math.ceil(batch_max / 10**attempts)
+def _size(batch_max: int | None, refusals: int) -> int:
+    # A tenth with each refusal: what a receiver cannot take is alone after two, and holds up no others.
+    return 1 if batch_max is None else max(1, batch_max // 10**refusals)

@@ -1,7 +1,8 @@
 """Cuts the delivery log at its old end: nothing else of what sinks write ever goes.
 
 Messages and entries stay, so a replay by event or by time of booking still finds everything; one of what
-failed since a time finds what the log still has.
+failed since a time finds what the log still has. What is sent again after its log was cut counts as
+delivered, not as repeated.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from sinks.webhooks.terms import EndpointRefused
 
 KEPT_DAYS_MIN = 30
 """Longer than any schedule runs, and than an endpoint that fails stays enabled."""
+KEPT_DAYS_MAX = 36_500
 _ROWS = 50_000
 """A transaction: short enough to hold up nobody."""
 
@@ -26,11 +28,12 @@ _CUT = "DELETE FROM webhook_attempts WHERE attempt_id > %s AND attempt_id <= %s 
 def prune(database_url: str, *, kept_days: int, now: datetime | None = None, actor: str, reason: str) -> int:
     """Remove attempts that began more than so many days before `now` (the present); how many those were.
 
-    Raises `EndpointRefused` for fewer days than `KEPT_DAYS_MIN`. Ended amidst, it goes on when called again.
+    Raises `EndpointRefused` for days out of bounds. Ended amidst, it goes on when called again.
     """
-    if kept_days < KEPT_DAYS_MIN:
+    if not KEPT_DAYS_MIN <= kept_days <= KEPT_DAYS_MAX:
         raise EndpointRefused(
-            f"kept_days: {kept_days} is too few; keep {KEPT_DAYS_MIN} or more, what is being sent needs them"
+            f"kept_days: {kept_days} is out of bounds; give {KEPT_DAYS_MIN}, which what is being sent needs, "
+            f"to {KEPT_DAYS_MAX}"
         )
     before = (now or datetime.now(UTC)) - timedelta(days=kept_days)
     removed = after = 0

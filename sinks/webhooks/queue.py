@@ -48,8 +48,9 @@ SELECT endpoint_id, url, {SECRETS_NOW}, failing_since,
        batch_max
 FROM webhook_endpoints WHERE disabled_at IS NULL
 """  # noqa: S608 - put together from constants
-# A message whose cashback said something before that is not delivered yet is put behind that one. (One that
-# was given up holds up nothing: to lose the word that the money is there as well would help nobody.)
+# A message whose cashback said something before that is not delivered yet is put behind that one, and so is
+# one that is replayed while a later one is under way. (One that was given up holds up nothing: to lose the
+# word that the money is there as well would help nobody.)
 _CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT ready.* FROM unnest(%(endpoints)s::bigint[], %(rooms)s::int[]) AS wanted (endpoint_id, room)
@@ -65,7 +66,7 @@ WITH due AS MATERIALIZED (
     FROM due LEFT JOIN LATERAL (
         SELECT due_at FROM webhook_queue
         WHERE webhook_queue.endpoint_id = due.endpoint_id AND webhook_queue.cashback_no = due.cashback_no
-          AND webhook_queue.step < due.step
+          AND (webhook_queue.step < due.step OR webhook_queue.step > due.step AND leased_by IS NOT NULL)
         ORDER BY step DESC LIMIT 1
     ) AS earlier ON true
 ), postponed AS (
@@ -78,7 +79,7 @@ WITH due AS MATERIALIZED (
     FROM judged WHERE judged.behind IS NULL AND webhook_queue.endpoint_id = judged.endpoint_id
       AND webhook_queue.cashback_no = judged.cashback_no AND webhook_queue.step = judged.step
     RETURNING webhook_queue.endpoint_id, webhook_queue.cashback_no, webhook_queue.step,
-        webhook_queue.entry_id, webhook_queue.attempts, webhook_queue.replay
+        webhook_queue.entry_id, webhook_queue.attempts, webhook_queue.refusals, webhook_queue.replay
 )
 SELECT taken.*, event_id, body FROM taken JOIN webhook_messages USING (entry_id) ORDER BY entry_id
 """
@@ -92,11 +93,11 @@ RETURNING entry_id, webhook_queue.endpoint_id
 """
 _BACK = """
 UPDATE webhook_queue
-SET leased_by = NULL, attempts = back.attempts,
+SET leased_by = NULL, attempts = back.attempts, refusals = back.refusals,
     due_at = clock_timestamp() + back.delay_s * interval '1 second'
 FROM unnest(%(endpoints)s::bigint[], %(cashbacks)s::bigint[], %(steps)s::smallint[],
-            %(attempts)s::smallint[], %(delays)s::float[])
-         AS back (endpoint_id, cashback_no, step, attempts, delay_s)
+            %(attempts)s::smallint[], %(refusals)s::smallint[], %(delays)s::float[])
+         AS back (endpoint_id, cashback_no, step, attempts, refusals, delay_s)
 WHERE webhook_queue.endpoint_id = back.endpoint_id AND webhook_queue.cashback_no = back.cashback_no
   AND webhook_queue.step = back.step AND leased_by = %(me)s
 """
@@ -203,7 +204,11 @@ class Queue:
             await self._connection.execute(
                 _BACK,
                 self._places(messages)
-                | {"attempts": [each.attempts for each in messages], "delays": [0.0] * len(messages)},
+                | {
+                    "attempts": [each.attempts for each in messages],
+                    "refusals": [each.refusals for each in messages],
+                    "delays": [0.0] * len(messages),
+                },
             )
 
     async def mark(self, endpoint_id: int, *, failing_since: datetime | None, pause_s: float) -> None:
@@ -237,8 +242,10 @@ class Queue:
         if settled:
             places = self._places([each.message for each in settled])
             attempts = [each.message.attempts + 1 for each in settled]
+            refusals = [each.message.refusals + each.is_refusal for each in settled]
             delays = [each.delay_s for each in settled]
-            await self._connection.execute(_BACK, places | {"attempts": attempts, "delays": delays})
+            figures = {"attempts": attempts, "refusals": refusals, "delays": delays}
+            await self._connection.execute(_BACK, places | figures)
 
     async def _log(self, settled: Sequence[Settled], left: set[tuple[int, int]]) -> None:
         async with self._connection.cursor().copy(_LOG) as copy:

@@ -55,7 +55,7 @@ WITH wanted AS MATERIALIZED (
     FROM wanted JOIN webhook_queue USING (endpoint_id, cashback_no, step)
     WHERE leased_by IS NULL AND attempts > 0 FOR UPDATE OF webhook_queue SKIP LOCKED
 ), hastened AS (
-    UPDATE webhook_queue SET due_at = held.due_at, attempts = 0, replay = %(replay)s
+    UPDATE webhook_queue SET due_at = held.due_at, attempts = 0, refusals = 0, replay = %(replay)s
     FROM held WHERE webhook_queue.endpoint_id = held.endpoint_id
       AND webhook_queue.cashback_no = held.cashback_no AND webhook_queue.step = held.step
     RETURNING webhook_queue.entry_id

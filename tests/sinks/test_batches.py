@@ -107,11 +107,11 @@ def test_an_event_that_a_receiver_cannot_take_is_alone_after_two_failures(scene:
     assert Counter(came.values()) in ({2: 18, 3: 1}, {2: 19}), "a batch of two at most had it as well"
 
 
-def test_what_is_sent_again_is_a_tenth_at_a_time_and_never_with_what_is_new() -> None:
-    def sizes(*attempts: int, batch_max: int | None) -> list[int]:
+def test_what_was_refused_is_sent_again_a_tenth_at_a_time_and_never_with_what_is_new() -> None:
+    def sizes(*refusals: int, batch_max: int | None) -> list[int]:
         waiting = deque(
-            Message(1, number, 1, number, tried, None, f"evt_{number}", b"{}")
-            for number, tried in enumerate(attempts)
+            Message(1, number, 1, number, 9, refused, None, f"evt_{number}", b"{}")
+            for number, refused in enumerate(refusals)
         )
         expected, found = requests_of(waiting, batch_max), []
         while waiting:
@@ -135,6 +135,36 @@ def test_an_id_names_its_events_and_their_order() -> None:
     names = {pack(each, is_batch=True).message_id for each in others}
     assert len(names | {packed.message_id}) == 5
     assert pack([one], is_batch=False) == Packed("evt_1", b"{}", None)
+
+
+def test_overload_and_silence_do_not_make_more_requests_of_one(scene: Scene) -> None:
+    scene.endpoint("/hook", batch_max=10)
+    scene.receiver.script["/hook"] = deque([Reply(429), Reply(503), Reply(reset=True)])
+    scene.book.post(*orders(10))
+    scene.dispatch(webhook_retry_delays_s=(0.05,) * 9)
+    scene.delivered(10)
+    assert [len(events_in(got)) for got in scene.receiver.received] == [10] * 4
+    assert len({(got.message_id, got.body) for got in scene.receiver.received}) == 1, (
+        "the same events, the same id"
+    )
+
+
+def test_a_replayed_created_waits_for_a_cleared_under_way_and_never_comes_with_it(scene: Scene) -> None:
+    scene.endpoint("/hook", batch_max=10, per_second_max=2)
+    event = created()
+    scene.book.post(event)
+    scene.dispatch()
+    scene.delivered(1)
+    scene.book.post(created("other"))
+    eventually(lambda: len(scene.receiver.received) == 2, timeout_s=5)
+    scene.book.post(cleared(event))  # waits in the dispatcher for its turn
+    leased = "SELECT count(*) FROM webhook_queue WHERE leased_by IS NOT NULL"
+    eventually(lambda: scene.sql(leased) == [(1,)], timeout_s=5)
+    assert replay(scene.url, scene.endpoint_id("/hook"), OneEvent(event[1]["event_id"]), **BY).queued == 1
+    eventually(lambda: scene.sql("SELECT count(*) FROM webhook_queue") == [(0,)], timeout_s=15)
+    assert [ids_in(got) for got in scene.receiver.received[2:]] == [
+        [cleared(event)[1]["event_id"]], [event[1]["event_id"]],
+    ]  # fmt: skip
 
 
 def test_410_and_retry_after_are_for_a_batch_what_they_are_for_an_event(scene: Scene) -> None:

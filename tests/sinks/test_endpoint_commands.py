@@ -141,7 +141,7 @@ def test_a_second_rotation_waits_for_the_day_unless_the_old_one_is_to_end_at_onc
     number = str(made["endpoint_id"])
     run_json(scene, "endpoints", "rotate", number, *WHO)
     code, said = run(scene, "endpoints", "rotate", number, *WHO)
-    assert (code, said.startswith(f"endpoint_id: an older secret of {number} signs until ")) == (1, True)
+    assert (code, said.startswith(f"endpoint_id: {number} is being rotated, two sign until ")) == (1, True)
     last = run_json(scene, "endpoints", "rotate", number, "--at-once", *WHO)
     assert last["old_until"] is None
     assert scene.sql("SELECT secrets FROM webhook_endpoints") == [([last["secret"]],)]
@@ -222,7 +222,7 @@ def test_a_test_event_that_is_not_taken_says_what_came_back(scene: Scene) -> Non
     scene.receiver.always["/hook"] = Reply(503, body=b"not \xff today")
     code, said = run(scene, "endpoints", "test", number, "--actor", "dora")
     assert code == 1
-    assert "status 503 after " in said
+    assert "\nstatus 503 (after " in said
     assert "not \\xff today" in said
     scene.receiver.always["/hook"] = Reply(hang=True)
     settings = Settings(database_url=scene.url, webhook_allow_loopback=True, webhook_timeout_s=0.2)
@@ -251,6 +251,13 @@ def test_what_a_disabled_endpoint_missed_it_gets_when_it_is_enabled_and_starts_a
         "endpoint.disable",
         "endpoint.enable",
     ]
+
+
+def test_to_enable_what_is_not_disabled_changes_nothing_and_says_so(scene: Scene) -> None:
+    number = str(add(scene, "/hook")["endpoint_id"])
+    code, said = run(scene, "endpoints", "enable", number, *WHO)
+    assert (code, said) == (0, f"endpoint {number} was enabled already; nothing changed\n")
+    assert [action for _, action, *_ in acts(scene)] == ["endpoint.add"]
 
 
 @pytest.mark.parametrize("command", ["rotate", "disable", "enable", "test"])

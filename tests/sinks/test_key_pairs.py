@@ -168,11 +168,21 @@ def test_a_damaged_key_is_not_kept_beside_the_new_one_and_a_pair_follows_a_pair(
     scene.delivered(1)
 
 
+def test_the_old_key_that_still_signs_is_kept_when_the_new_one_was_damaged(scene: Scene) -> None:
+    old = scene.endpoint("/hook", secret=PAIR)
+    scene.rotate("/hook")
+    scene.sql("UPDATE webhook_endpoints SET secrets[1] = 'damaged'")
+    newest = scene.rotate("/hook")
+    [(secrets,)] = scene.sql("SELECT secrets FROM webhook_endpoints")
+    assert [public(each) for each in secrets] == [newest, old]
+
+
 def test_two_partners_never_verify_with_the_same_pair(scene: Scene) -> None:
     scene.endpoint("/hook", secret=PAIR)
     scene.endpoint("/second", secret=PAIR)
     with pytest.raises(EndpointRefused, match="secret: another partner verifies with this key pair"):
         scene.endpoint("/other", partner_id="other", secret=PAIR)
+    scene.rotate("/hook")  # it signs for a day more
     scene.endpoint("/other", partner_id="other")
     with pytest.raises(EndpointRefused, match="secret: another partner verifies with this key pair"):
         scene.rotate("/other", secret=PAIR)

@@ -24,7 +24,7 @@ from sinks.webhooks import trial
 from sinks.webhooks.endpoints import OLD_SECRET_FOR, register, rotate
 from sinks.webhooks.figures import figures
 from sinks.webhooks.replay import Booked, replay
-from sinks.webhooks.signing import new_secret
+from sinks.webhooks.signing import KeyPair, Scheme, key_of, new_secret
 from tests.contract.pages import GUIDES, blocks, rows
 from tests.eventually import eventually
 from tests.sinks.scene import BY, Scene
@@ -47,6 +47,7 @@ class Sample:
     directory: Path
     port: int
     secret: str
+    variable: str = "WEBHOOK_SECRET"
     running: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,7 +55,7 @@ class Sample:
         return f"http://127.0.0.1:{self.port}/hook"
 
     def start(self) -> None:
-        environment = {**os.environ, "PORT": str(self.port), "WEBHOOK_SECRET": self.secret}
+        environment = {**os.environ, "PORT": str(self.port), self.variable: self.secret}
         command = [sys.executable, str(self.directory / "receiver.py")]
         with (self.directory / "receiver.log").open("ab") as log:
             self.running = subprocess.Popen(
@@ -93,6 +94,31 @@ def sample(tmp_path: Path) -> Iterator[Sample]:
     made.start()
     yield made
     made.kill()
+
+
+def test_the_receiver_with_a_public_key_is_made_by_the_lines_of_the_page(
+    sample: Sample, scene: Scene
+) -> None:
+    pair = new_secret(Scheme.ED25519)
+    key = key_of(pair)
+    assert isinstance(key, KeyPair)
+    sample.kill()
+    code = written("receiver.py")
+    for row in rows(PAGE, "instead of"):
+        old, new = row.cells["instead of"].strip("`"), row.cells["this"].strip("`")
+        assert code.count(old) == 1
+        code = code.replace(old, new)
+    (sample.directory / "receiver.py").write_text(code, encoding="utf-8")
+    (sample.directory / "verify.py").write_text(written("verify.py"), encoding="utf-8")
+    sample.variable, sample.secret = "WEBHOOK_PUBLIC_KEY", key.public_key
+    sample.start()
+    register(
+        scene.url, partner_id="shop", livemode=True, url=sample.url, secret=pair, allow_loopback=True, **BY
+    )
+    scene.book.post(created())
+    scene.dispatch()
+    scene.delivered(1)
+    assert sample.events().keys() == {created()[1]["event_id"]}
 
 
 @pytest.mark.parametrize("batch_max", [None, 10])

@@ -1,13 +1,15 @@
 """How late cashbacks cleared, held against when the clock and the inputs let them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from ops.oracle import Recomputation, recompute_log
 from ops.torture.faults import Kind
 from ops.torture.lateness import Arrivals, late, outages
-from ops.torture.progress import Felt
+from ops.torture.progress import Felt, Plan, Progress
 from schemas.times import from_iso
 from tests.oracle.phrases import bought, campaign, logged, percent
 
@@ -77,4 +79,28 @@ def test_outages_are_of_faults_on_the_way_and_overlapping_ones_are_one() -> None
         felt(Kind.WORKER_KILLED, 15, 25),
         felt(Kind.WEBHOOKS_KILLED, 50, 60),
     ]
-    assert outages(told) == [(10, 25), (30, 40)]
+    replay = felt(Kind.REPLAY, 70, 90)
+    skipped = replace(felt(Kind.BROKER_KILLED, 100, 110), skipped="no compiler")
+    assert outages([*told, replay, skipped]) == [(10, 25), (30, 40)]
+    assert outages(told, stops=[(38, 200)]) == [(10, 25), (30, 200)]
+
+
+def test_what_the_clock_never_came_to_is_named(expected: Recomputation, arrivals: Arrivals) -> None:
+    arrivals.clocks.pop()
+    end = ids(expected)["end"]
+    assert late(expected, [(end, datetime.fromtimestamp(130, UTC))], arrivals, []) == (
+        0.0, [f"{end} cleared, though the clock never came to it"],
+    )  # fmt: skip
+
+
+def test_the_time_between_a_stop_and_the_rest_of_the_run_is_an_outage(tmp_path: Path) -> None:
+    first = Progress.begin(tmp_path / "run", Plan(1, 1, 1, {}))
+    first.broke_off(1_000.5)
+    first.save()
+    for number in (1, 2):
+        resumed = Progress.resume(tmp_path / "run")
+        resumed.goes_on()
+        resumed.save()
+        assert len(resumed.stops) == number
+    assert resumed.stops[0][0] == 1_000.5
+    assert all(begin < end for begin, end in resumed.stops)

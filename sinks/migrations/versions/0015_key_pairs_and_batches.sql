@@ -6,6 +6,9 @@ ALTER TABLE webhook_endpoints
     -- So many events a request at most, as {"events":[…]}; NULL: one, as it is.
     ADD COLUMN batch_max smallint CHECK (batch_max > 0);
 
+-- Answers that may mean that a receiver cannot take what came: what is sent again comes in smaller batches.
+ALTER TABLE webhook_queue ADD COLUMN refusals smallint NOT NULL DEFAULT 0;
+
 -- The `webhook-id` of the request, if it carried a batch; NULL: that of the event.
 ALTER TABLE webhook_attempts ADD COLUMN batch_id text COLLATE "C";
 
