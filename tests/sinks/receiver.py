@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 from standardwebhooks import Webhook
+
+from sinks.webhooks.signing import key_of, sign
 
 
 @dataclass(frozen=True)
@@ -137,3 +140,14 @@ def verifier(secret: str) -> Callable[[Received], object]:
     """Checks a request with the official package and returns the parsed body; raises if it is not genuine."""
     webhook = Webhook(secret)
     return lambda received: webhook.verify(received.body, received.headers)
+
+
+def signed(body: bytes, *secrets: str, at_s: int | None = None, message_id: str = "evt_1") -> dict[str, str]:
+    """The headers of a webhook that we sign with these secrets or key pairs, at a time (Unix seconds; now)."""
+    at_s = int(time.time()) if at_s is None else at_s
+    keys = [key_of(each) for each in secrets]
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": sign(keys, message_id=message_id, timestamp_s=at_s, body=body),
+    }

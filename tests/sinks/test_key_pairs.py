@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from sinks.webhooks.endpoints import endpoints, rotate
-from sinks.webhooks.signing import KeyPair, Scheme, key_of, new_secret, sign
+from sinks.webhooks.signing import KeyPair, Scheme, key_of, new_secret
 from sinks.webhooks.terms import EndpointRefused
 from tests.contract.pages import GUIDES, blocks
 from tests.plugins.node import run_node
-from tests.sinks.receiver import verifier
+from tests.sinks.receiver import signed, verifier
 from tests.sinks.scene import BY, Scene
 from tests.sinks.test_posting import cleared, created
 
@@ -72,13 +72,6 @@ def public(secret: str) -> str:
     key = key_of(secret)
     assert isinstance(key, KeyPair)
     return key.public_key
-
-
-def signed(body: bytes, *secrets: str, at_s: int | None = None) -> dict[str, str]:
-    at_s = int(time.time()) if at_s is None else at_s
-    keys = [key_of(each) for each in secrets]
-    signature = sign(keys, message_id="evt_1", timestamp_s=at_s, body=body)
-    return {"webhook-id": "evt_1", "webhook-timestamp": str(at_s), "webhook-signature": signature}
 
 
 def test_keys_and_signatures_are_those_of_the_standard() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sinks.webhooks.signing import key_of, new_secret, sign
+from sinks.webhooks.signing import new_secret
 from tests.plugins.node import Script
-from tests.sinks.receiver import Received
+from tests.sinks.receiver import Received, signed
 from tests.sinks.scene import Scene
 from tests.sinks.test_posting import cleared, created
 
@@ -43,16 +43,6 @@ def in_python(secret: str, headers: dict[str, str], body: bytes) -> Verdict:
         return True, Webhook(secret).verify(body, headers)
     except WebhookVerificationError as error:
         return False, str(error)
-
-
-def signed(body: bytes, *secrets: str, at_s: int | None = None, message_id: str = "evt_1") -> dict[str, str]:
-    at_s = int(time.time()) if at_s is None else at_s
-    keys = [key_of(each) for each in secrets]
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(at_s),
-        "webhook-signature": sign(keys, message_id=message_id, timestamp_s=at_s, body=body),
-    }
 
 
 @pytest.mark.parametrize("example", BODIES, ids=lambda path: path.stem)
