@@ -143,7 +143,7 @@ def verifier(secret: str) -> Callable[[Received], object]:
 
 
 def signed(body: bytes, *secrets: str, at_s: int | None = None, message_id: str = "evt_1") -> dict[str, str]:
-    """The headers of a webhook that we sign with these secrets or key pairs, at a time (Unix seconds; now)."""
+    """The headers of a webhook signed with these secrets or key pairs, at a time (Unix seconds; now)."""
     at_s = int(time.time()) if at_s is None else at_s
     keys = [key_of(each) for each in secrets]
     return {
