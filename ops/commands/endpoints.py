@@ -116,7 +116,7 @@ def rotate_command(
         bool,
         typer.Option(
             "--at-once",
-            help="Old ones stop now, being known to others; the partner takes nothing until he has it",
+            help="Old ones stop now, being known to others; webhooks fail until the partner has the new one",
         ),
     ] = False,
     scheme: Annotated[
@@ -143,7 +143,7 @@ def rotate_command(
     until = (
         f"until {to_iso(from_datetime(rotated.old_until))}; the partner changes over by then"
         if rotated.old_until
-        else "no more; the partner refuses webhooks until he has the new one"
+        else "no more; webhooks are refused until the partner has the new one"
     )
     typer.echo(f"{_to_hand_over(rotated)}\nthe old one signs {until}")
 
