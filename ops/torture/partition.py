@@ -71,6 +71,11 @@ class Lines:
     keys: set[str]
     arrivals: Arrivals
 
+    def read(self, clock: int, datum: Mapping[str, Any], at_ms: int) -> None:
+        """Add a line of the log, with the time at which it came."""
+        self.log.append((clock, datum))
+        self.arrivals.at_ms.append(at_ms)
+
 
 def judge_partition(
     settings: Settings,
@@ -111,13 +116,11 @@ def _lines(found: Iterator[Record]) -> Lines:
         lines.arrivals.moved(clock, record.at_ms)
         if record.said(HEADER) is not None:
             lines.poisoned[record.offset] = record
-            lines.log.append((clock, {}))
-            lines.arrivals.at_ms.append(record.at_ms)
+            lines.read(clock, {}, record.at_ms)
             continue
         name, datum = decode(record.value)
         if name == "Transaction":
-            lines.log.append((clock, datum))
-            lines.arrivals.at_ms.append(record.at_ms)
+            lines.read(clock, datum, record.at_ms)
             lines.keys.add((record.key or b"").decode())
     return lines
 

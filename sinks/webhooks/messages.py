@@ -8,8 +8,11 @@ from sinks.webhooks.outcomes import THROTTLING
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for one endpoint; `attempts` were made before, since `replay` if it is one;
-    `refusals` of them were answered as if it could not be taken."""
+    """One message for one endpoint.
+
+    `attempts` were made before, since `replay` if it is one; `refusals` of them were answered as if it could
+    not be taken.
+    """
 
     endpoint_id: int
     cashback_no: int

@@ -13,6 +13,7 @@ import base64
 import hmac
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias, assert_never
@@ -85,7 +86,7 @@ def new_secret(scheme: Scheme = Scheme.HMAC_SHA256) -> str:
 
 
 def scheme_of(secret: str) -> Scheme:
-    """By its prefix alone: a stored one that was damaged can still be followed by one of its scheme."""
+    """By its prefix alone, whatever follows it."""
     return Scheme.ED25519 if secret.startswith(_PRIVATE_PREFIX) else Scheme.HMAC_SHA256
 
 
@@ -128,15 +129,12 @@ def _private_key(secret: str) -> Ed25519PrivateKey:
 
 
 def _decoded(secret: str, prefix: str) -> bytes:
-    problem = EndpointRefused(
+    if secret.startswith(prefix):
+        with suppress(ValueError):
+            return base64.b64decode(secret.removeprefix(prefix), validate=True)
+    raise EndpointRefused(
         f"secret: must be {_SECRET_PREFIX} or {_PRIVATE_PREFIX}, then base64; leave it out for a random one"
     )
-    if not secret.startswith(prefix):
-        raise problem
-    try:
-        return base64.b64decode(secret.removeprefix(prefix), validate=True)
-    except ValueError:
-        raise problem from None
 
 
 def _base64(value: bytes) -> str:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from ops.settings import Settings
 from schemas.codec import encode
 from schemas.topics import CASHBACK_EVENTS, REVERSAL_CASES
 from sinks import migrations
+from sinks.webhooks.lane import WINDOW_AT_FIRST
+from tests.eventually import eventually
+from tests.sinks.receiver import Reply
 from tests.sinks.scene import Scene
 
 
@@ -119,6 +123,15 @@ class Processes:
             )
         self.running.append(child)
         return child
+
+    def kill_dispatcher_in_mid_air(self, scene: Scene, path: str) -> None:
+        """Kills a dispatcher while its first requests to `path` hang; another one takes its place."""
+        scene.receiver.script[path] = deque([Reply(hang=True)] * WINDOW_AT_FIRST)
+        first = self.start("sinks.webhooks", webhook_allow_loopback=True)
+        eventually(lambda: len(scene.receiver.received) >= WINDOW_AT_FIRST, timeout_s=30)
+        first.kill()
+        first.wait(10)
+        self.start("sinks.webhooks", webhook_allow_loopback=True)
 
     def end(self) -> None:
         for child in self.running:

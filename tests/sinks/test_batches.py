@@ -188,14 +188,9 @@ def test_410_and_retry_after_are_for_a_batch_what_they_are_for_an_event(scene: S
 
 def test_a_dispatcher_killed_with_batches_under_way_loses_nothing(scene: Scene, processes: Processes) -> None:
     scene.endpoint("/hook", batch_max=10)
-    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * WINDOW_AT_FIRST)
     events = orders(300)
     scene.book.post(*events)
-    first = processes.start("sinks.webhooks", webhook_allow_loopback=True)
-    eventually(lambda: len(scene.receiver.received) >= WINDOW_AT_FIRST, timeout_s=30)
-    first.kill()
-    first.wait(10)
-    processes.start("sinks.webhooks", webhook_allow_loopback=True)
+    processes.kill_dispatcher_in_mid_air(scene, "/hook")
     scene.delivered(300)
     assert times_each_event_came(scene).keys() == {event["event_id"] for _, event in events}
     assert scene.sql("SELECT count(*) FROM webhook_queue") == [(0,)]

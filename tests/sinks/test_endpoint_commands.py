@@ -108,9 +108,7 @@ def test_the_old_secret_signs_for_a_day_and_then_no_more(scene: Scene) -> None:
     assert endpoints(scene.url)[0].old_secret_until is None
 
 
-def test_of_a_key_pair_the_public_half_is_shown_and_the_other_by_nothing(
-    scene: Scene, tmp_path: Path
-) -> None:
+def test_of_a_key_pair_the_public_half_is_shown_and_the_other_by_nothing(scene: Scene) -> None:
     url = scene.receiver.url("/hook")
     code, said = run(scene, "endpoints", "add", url, "--partner", "shop", "--scheme", "ed25519", *WHO)
     rotated, text = run(scene, "endpoints", "rotate", "1", *WHO)

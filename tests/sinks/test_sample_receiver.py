@@ -21,10 +21,10 @@ from ops.embedded.ports import free_port
 from ops.settings import Settings
 from schemas.webhooks import EVENT_TYPES, webhook_object
 from sinks.webhooks import trial
-from sinks.webhooks.endpoints import OLD_SECRET_FOR, register, rotate
+from sinks.webhooks.endpoints import OLD_SECRET_FOR, register
 from sinks.webhooks.figures import figures
 from sinks.webhooks.replay import Booked, replay
-from sinks.webhooks.signing import KeyPair, Scheme, key_of, new_secret
+from sinks.webhooks.signing import Scheme, new_secret
 from tests.contract.pages import GUIDES, blocks, rows
 from tests.eventually import eventually
 from tests.sinks.scene import BY, Scene
@@ -99,9 +99,9 @@ def sample(tmp_path: Path) -> Iterator[Sample]:
 def test_the_receiver_with_a_public_key_is_made_by_the_lines_of_the_page(
     sample: Sample, scene: Scene
 ) -> None:
-    pair = new_secret(Scheme.ED25519)
-    key = key_of(pair)
-    assert isinstance(key, KeyPair)
+    known = {"scheme": Scheme.ED25519, "allow_loopback": True, **BY}
+    made = register(scene.url, partner_id="shop", livemode=True, url=sample.url, **known)
+    assert made.public_key is not None
     sample.kill()
     code = written("receiver.py")
     for row in rows(PAGE, "instead of"):
@@ -110,11 +110,8 @@ def test_the_receiver_with_a_public_key_is_made_by_the_lines_of_the_page(
         code = code.replace(old, new)
     (sample.directory / "receiver.py").write_text(code, encoding="utf-8")
     (sample.directory / "verify.py").write_text(written("verify.py"), encoding="utf-8")
-    sample.variable, sample.secret = "WEBHOOK_PUBLIC_KEY", key.public_key
+    sample.variable, sample.secret = "WEBHOOK_PUBLIC_KEY", made.public_key
     sample.start()
-    register(
-        scene.url, partner_id="shop", livemode=True, url=sample.url, secret=pair, allow_loopback=True, **BY
-    )
     scene.book.post(created())
     scene.dispatch()
     scene.delivered(1)
@@ -159,15 +156,13 @@ def test_the_receiver_goes_on_while_its_secret_is_rotated_and_takes_a_test_event
     sample: Sample, scene: Scene
 ) -> None:
     known = {"secret": sample.secret, "allow_loopback": True, **BY}
-    made = register(scene.url, partner_id="shop", livemode=True, url=sample.url, **known)
-    rotated = rotate(scene.url, made.endpoint_id, **BY)
-    settings = Settings(database_url=scene.url, webhook_allow_loopback=True)
-    with_old = trial.send_test(settings, made.endpoint_id, **BY)
+    register(scene.url, partner_id="shop", livemode=True, url=sample.url, **known)
+    new = scene.rotate("/hook")
+    with_old = scene.try_out("/hook")
     sample.kill()
-    assert rotated.secret is not None
-    sample.secret = rotated.secret
+    sample.secret = new
     sample.start()
-    with_new = trial.send_test(settings, made.endpoint_id, **BY)
+    with_new = scene.try_out("/hook")
     assert (with_old.answer.status, with_new.answer.status) == (204, 204)
     taken = sample.events()
     assert taken.keys() == {with_old.event_id, with_new.event_id}

@@ -263,14 +263,9 @@ def test_a_dispatcher_killed_in_mid_air_delays_nothing_and_loses_nothing(
     scene: Scene, processes: Processes
 ) -> None:
     genuine = verifier(scene.endpoint("/hook"))
-    scene.receiver.script["/hook"] = deque([Reply(hang=True)] * WINDOW_AT_FIRST)
     events = [created(f"order-{number}") for number in range(300)]
     scene.book.post(*events)
-    first = processes.start("sinks.webhooks", webhook_allow_loopback=True)
-    eventually(lambda: len(scene.receiver.received) >= WINDOW_AT_FIRST, timeout_s=30)
-    first.kill()
-    first.wait(10)
-    processes.start("sinks.webhooks", webhook_allow_loopback=True)
+    processes.kill_dispatcher_in_mid_air(scene, "/hook")
     scene.delivered(300)
     assert scene.receiver.times_received().keys() == {event["event_id"] for _, event in events}
     bodies: dict[str, bytes] = {}
